@@ -15,6 +15,7 @@ WR_BEGIN_DECLS
 
 enum {
     WR_PG_ID_BYTES = 18, /* incarnation u32 of the creator's node ‖ job 4 ‖ counter 8 ‖ 2 zero */
+    WR_PG_BUNDLES_LIMIT = 1024,
     WR_LABELS_TEXT_MAX = 1024,
     WR_CLASS_KEY_MAX = 44 + 6 + 2 * WR_RES_TEXT_MAX + WR_LABELS_TEXT_MAX
 };
@@ -24,8 +25,11 @@ typedef struct wr_task_id { uint8_t bytes[WR_TASK_ID_BYTES]; } wr_task_id;
 typedef struct wr_pg_id { uint8_t bytes[WR_PG_ID_BYTES]; } wr_pg_id;         /* all zero: none */
 
 static inline bool wr_pg_id_is_none(const wr_pg_id *id) {
-    static const wr_pg_id none;
-    return memcmp(id->bytes, none.bytes, WR_PG_ID_BYTES) == 0;
+    uint8_t any = 0;
+    for (int i = 0; i < WR_PG_ID_BYTES; i++) {
+        any |= id->bytes[i];
+    }
+    return any == 0;
 }
 /* The node incarnation that made an actor or a group: the first 4 bytes. */
 static inline uint32_t wr_id_creator(const uint8_t *bytes) {

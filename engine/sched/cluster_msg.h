@@ -28,6 +28,8 @@ enum {
     WR_CLUSTER_MSG_BYTES_MAX = 8 * 1024 * 1024 /* one message, packed */
 };
 #define WR_START_WAIT_NS (2ull * 1000 * 1000 * 1000) /* a START that has no room waits this long, then REFUSED */
+#define WR_HB_NS (500ull * 1000 * 1000)              /* a raylet says something at least so often */
+#define WR_SYNC_NS (100ull * 1000 * 1000)            /* and a SYNC on change, at most so often */
 
 /* Numbers are those of the fields in proto/cluster.proto: never reuse one. */
 typedef enum wr_cluster_msg_type {
@@ -55,7 +57,7 @@ typedef enum wr_cluster_msg_type {
     WR_MSG_RETURN = 18,
     WR_MSG_CANCEL = 19,
     /* actors */
-    WR_MSG_NEW = 20,        /* raylet -> GCS; ACK */
+    WR_MSG_NEW = 20,        /* raylet -> GCS; ACK. Also subscribes the sender, as ACTOR_SUB does */
     WR_MSG_START = 21,      /* GCS -> raylet */
     WR_MSG_STARTED = 22,    /* raylet -> GCS */
     WR_MSG_REFUSED = 23,    /* raylet -> GCS: no room; n is over, no restart is used up */
@@ -132,8 +134,6 @@ typedef struct wr_msg_rereg {
     uint32_t hosted_count;
     const wr_held_bundle *bundles;
     uint32_t bundle_count;
-    const uint32_t *jobs; /* live jobs whose driver is connected here: any other job of this node has ended */
-    uint32_t job_count;
 } wr_msg_rereg;
 typedef struct wr_msg_nodes {
     const wr_node_info *live;

@@ -55,7 +55,7 @@ bool wr_labels_match(const char *labels /* may be NULL */, wr_span selector);
 WR_MUST_USE wr_status wr_labels_check(wr_span selector, wr_error *err); /* INVALID */
 
 typedef enum wr_pg_strategy { WR_PG_PACK, WR_PG_SPREAD, WR_PG_STRICT_PACK, WR_PG_STRICT_SPREAD } wr_pg_strategy;
-enum { WR_PG_BUNDLES_MAX = 1024 };
+enum { WR_PG_BUNDLES_MAX = WR_PG_BUNDLES_LIMIT };
 /* "PACK" ...; false for another text (case counts). */
 bool wr_pg_strategy_parse(wr_span text, wr_pg_strategy *out);
 const char *wr_pg_strategy_text(wr_pg_strategy strategy);

@@ -67,7 +67,8 @@ typedef struct wr_view {
     const uint8_t *base;     /* of the block; NULL when the value is inline */
     const uint64_t *buffers; /* buffer_count pairs {offset from base, bytes}: read through wr_view_buffer */
     const wr_ref *refs;
-    uint8_t inline_bytes[48]; /* where stream points when the value is inline: the copy is the caller's */
+    uint8_t inline_bytes[48]; /* where stream points when the value is inline: do not copy such a view */
+    uint64_t block_bytes;     /* of the block, as checked; 0 when the value is inline */
 } wr_view;
 
 /* [look] Data and size of a buffer of the view; false: no such buffer, or out of bounds (hostile bytes). */

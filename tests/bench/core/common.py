@@ -1,0 +1,194 @@
+"""Shared by the benchmark programs: one engine, timing helpers, one JSON line per row.
+
+The programs are engine-neutral. Environment: ``BENCH_ENGINE`` (module, default ``whipray``),
+``BENCH_TINY`` (1: sizes small enough for a test), ``BENCH_ROUNDS`` (rounds per row, default 5).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import statistics
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+ENGINE = os.environ.get("BENCH_ENGINE", "whipray")
+TINY = os.environ.get("BENCH_TINY") == "1"
+ROUNDS = 1 if TINY else int(os.environ.get("BENCH_ROUNDS", "5"))
+MARK = "WHIPRAY_BENCH_MARK"
+os.environ.setdefault(MARK, uuid.uuid4().hex)
+clock = time.perf_counter
+
+
+def size(full: int, tiny: int = 20) -> int:
+    """The size of a row: ``full``, or ``tiny`` in tests."""
+    return tiny if TINY else full
+
+
+def start(**options):
+    """Imports the engine, starts a cluster of two CPUs, returns the module."""
+    ray = importlib.import_module(ENGINE)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, **options)
+    return ray
+
+
+def emit(metric: str, values: Iterable[float] | float, unit: str, **extra) -> None:
+    """One JSON line: median of the rounds, with the least, the greatest and all of them."""
+    rounds = [float(v) for v in (values if isinstance(values, list) else [values])]
+    row = {
+        "metric": metric,
+        "value": statistics.median(rounds),
+        "unit": unit,
+        "min": min(rounds),
+        "max": max(rounds),
+        "values": [float(f"{v:.5g}") for v in rounds],
+        "engine": ENGINE,
+        **extra,
+    }
+    sys.stdout.write(json.dumps(row) + "\n")
+    sys.stdout.flush()
+
+
+def percentile(ordered: list[float], p: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * p / 100))]
+
+
+def latency(metric: str, call: Callable[[], object], n: int, *, warm: int = 100) -> None:
+    """p50 and p99 in microseconds of ``n`` calls one after the other, each round."""
+    n = size(n)
+    for _ in range(size(warm)):
+        call()
+    p50, p99 = [], []
+    for _ in range(ROUNDS):
+        times = []
+        for _ in range(n):
+            t = clock()
+            call()
+            times.append((clock() - t) * 1e6)
+        times.sort()
+        p50.append(percentile(times, 50))
+        p99.append(percentile(times, 99))
+    emit(metric + ".p50", p50, "us")
+    emit(metric + ".p99", p99, "us")
+
+
+def rate(metric: str, run: Callable[[], object], n: int, *, warm: int = 1) -> None:
+    """``run`` does ``n`` operations: operations a second, each round."""
+    for _ in range(warm):
+        run()
+    out = []
+    for _ in range(ROUNDS):
+        t = clock()
+        run()
+        out.append(n / (clock() - t))
+    emit(metric, out, "1/s")
+
+
+def duration(metric: str, run: Callable[[], object], *, unit: str = "ms", warm: int = 1) -> None:
+    """How long ``run`` takes, each round."""
+    scale = {"s": 1.0, "ms": 1e3, "us": 1e6}[unit]
+    for _ in range(warm):
+        run()
+    out = []
+    for _ in range(ROUNDS):
+        t = clock()
+        run()
+        out.append((clock() - t) * scale)
+    emit(metric, out, unit)
+
+
+def check(truth: bool, what: str) -> None:
+    """A benchmark that computes something wrong has no figure."""
+    if not truth:
+        raise SystemExit(f"benchmark: wrong result: {what}")
+
+
+# ---- the processes of a run -----------------------------------------------------------------
+
+
+def _parent(pid: int) -> int | None:
+    with open(f"/proc/{pid}/stat") as f:
+        text = f.read()
+    state, parent = text[text.rindex(")") + 2 :].split()[:2]
+    return None if state == "Z" else int(parent)
+
+
+def processes(*, with_self: bool = True) -> set[int]:
+    """Pids of this run: descendants of this process, and whatever carries its mark."""
+    mark = f"{MARK}={os.environ[MARK]}".encode()
+    parents: dict[int, int] = {}
+    found: set[int] = set()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            parent = _parent(int(name))
+            if parent is None:
+                continue
+            parents[int(name)] = parent
+            with open(f"/proc/{name}/environ", "rb") as f:
+                if mark in f.read():
+                    found.add(int(name))
+        except (OSError, ValueError):
+            continue
+    for pid in parents:
+        at = pid
+        for _ in range(64):
+            if at == os.getpid():
+                found.add(pid)
+                break
+            if at not in parents:
+                break
+            at = parents[at]
+    at = parents.get(os.getpid(), 0)  # those above us carry the mark, too
+    while at:
+        found.discard(at)
+        at = parents.get(at, 0)
+    if not with_self:
+        found.discard(os.getpid())
+    return found
+
+
+def memory(*, with_self: bool = True) -> tuple[float, int, int]:
+    """(PSS in MiB, processes, threads) of this run."""
+    pss = count = threads = 0
+    for pid in processes(with_self=with_self):
+        try:
+            with open(f"/proc/{pid}/smaps_rollup") as f:
+                pss += next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+            threads += len(os.listdir(f"/proc/{pid}/task"))
+            count += 1
+        except (OSError, StopIteration):
+            continue
+    return pss / 1024, count, threads
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time so far of these processes, in seconds."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        except OSError:
+            continue
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def main(sections: dict[str, Callable[[], None]]) -> None:
+    """Runs the sections named by argv, or all; one that fails does not hide the others."""
+    failed = []
+    for name in sys.argv[1:] or list(sections):
+        try:
+            sections[name]()
+        except Exception as error:  # reported as a row, and by the exit status
+            failed.append(name)
+            print(json.dumps({"metric": name + ".failed", "engine": ENGINE, "text": repr(error)[:300]}))
+            sys.stdout.flush()
+    if failed:
+        sys.exit("benchmark sections failed: " + ", ".join(failed))

@@ -1,0 +1,130 @@
+"""Checks of style and structure: ``./dev lint``.
+
+Layers, banned calls, exported symbols, file sizes, ruff, spelling. Prints each finding as
+``file:line: what is wrong`` and ends with 1 if there is one.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# A folder may include its own headers and those of the folders named behind it.
+LAYERS: dict[str, set[str]] = {}
+
+
+def _layers() -> None:
+    base = {"whipray", "base"}
+    LAYERS["base"] = {"whipray"}
+    LAYERS["shm"] = base
+    LAYERS["store"] = base | {"shm"}
+    LAYERS["local"] = base | {"shm"}
+    LAYERS["sched"] = base
+    LAYERS["rpc"] = base | {"sched"}
+    LAYERS["worker"] = base | {"shm", "store", "local"}
+    LAYERS["gcs"] = base | {"sched", "rpc"}
+    LAYERS["raylet"] = base | {"shm", "store", "local", "sched", "rpc"}
+    LAYERS["cli"] = base | {"local", "sched", "rpc"}
+    LAYERS["rl"] = {"whipray"}
+
+
+BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|rand|srand|system|gets|tmpnam)\s*\(")
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
+LINES_MAX = 800
+# Generated tables and long tests may be longer.
+LINES_EXEMPT = re.compile(r"(_test\.cc$|^tests/)")
+
+
+def tracked(*patterns: str) -> list[pathlib.Path]:
+    """Files of git (and those not yet added) that match the patterns."""
+    out = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", *patterns],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    return [pathlib.Path(line) for line in out.splitlines() if (ROOT / line).is_file()]
+
+
+def strip_comments(text: str) -> str:
+    """C text with comments and strings blanked, line numbers kept."""
+    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
+    return pattern.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+
+
+def folder_of(path: pathlib.Path) -> str | None:
+    parts = path.parts
+    if parts[0] == "engine":
+        return parts[1]
+    return "rl" if parts[0] == "rl" else None
+
+
+def check_c(path: pathlib.Path, findings: list[str]) -> None:
+    text = (ROOT / path).read_text()
+    folder = folder_of(path)
+    for number, line in enumerate(text.splitlines(), 1):
+        found = INCLUDE.match(line)
+        if found and folder and "/" in found.group(1):
+            target = found.group(1).split("/")[0]
+            if target != folder and target not in LAYERS[folder]:
+                findings.append(f"{path}:{number}: {folder} may not include {found.group(1)}")
+        if len(line) > 120:
+            findings.append(f"{path}:{number}: {len(line)} columns (at most 120)")
+    for number, line in enumerate(strip_comments(text).splitlines(), 1):
+        found = BANNED.search(line)
+        if found:
+            findings.append(f"{path}:{number}: {found.group(1)} is banned; use its bounded relative")
+    lines = text.count("\n")
+    if lines > LINES_MAX and not LINES_EXEMPT.search(str(path)):
+        findings.append(f"{path}:1: {lines} lines (at most {LINES_MAX}): more than one purpose?")
+
+
+def check_dead(findings: list[str]) -> None:
+    """Sources that no CMakeLists.txt names."""
+    lists = "\n".join((ROOT / p).read_text() for p in tracked("*CMakeLists.txt", "*.cmake"))
+    for path in tracked("engine/*.c", "rl/*.c", "python/src/*.c"):
+        if path.name not in lists:
+            findings.append(f"{path}:1: no CMakeLists.txt names this file")
+
+
+def check_paths(findings: list[str]) -> None:
+    """Nothing of a certain machine in the project."""
+    home = re.compile(r"/(home|root|Users)/\w|/work/")
+    for path in tracked("*.py", "*.c", "*.h", "*.cc", "*.md", "*.txt", "dev", "*.toml"):
+        if path == pathlib.Path("tools/lint.py"):
+            continue
+        for number, line in enumerate((ROOT / path).read_text(errors="replace").splitlines(), 1):
+            if home.search(line):
+                findings.append(f"{path}:{number}: a path of one machine")
+
+
+def run_tool(findings: list[str], name: str, *arguments: str) -> None:
+    tool = shutil.which(name, path=str(ROOT / ".venv/bin")) or shutil.which(name)
+    if tool is None:
+        findings.append(f"dev:1: {name} is missing: run ./dev setup")
+        return
+    done = subprocess.run([tool, *arguments], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        findings.extend(line for line in (done.stdout + done.stderr).splitlines() if line.strip())
+
+
+def main() -> int:
+    _layers()
+    findings: list[str] = []
+    for path in tracked("engine/*.c", "engine/*.h", "rl/*.c", "rl/*.h", "include/*.h", "python/src/*.c",
+                        "python/src/*.h"):
+        check_c(path, findings)
+    check_dead(findings)
+    check_paths(findings)
+    run_tool(findings, "ruff", "check", "--quiet", "--output-format", "concise", "python", "tests", "tools", "examples")
+    for line in findings:
+        print(line)
+    print(f"lint: {len(findings)} findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
