@@ -24,6 +24,8 @@ uint32_t wr_proc_slot(const wr_proc *proc);
 uint32_t wr_proc_epoch(const wr_proc *proc);
 /* Called every 100 ms while a [books] function waits for room; returns false to give up (a signal). May be NULL. */
 void wr_proc_on_wait(wr_proc *proc, bool (*on_wait)(void *arg), void *arg);
+/* How long a [books] function waits for room before OBJECT_STORE_FULL; 10 s unless set. on_wait's false: INTERRUPTED. */
+void wr_proc_patience(wr_proc *proc, uint64_t patience_ns);
 
 /* ---- Objects [books] ---- */
 
@@ -120,6 +122,8 @@ void wr_proc_unref(wr_proc *proc, wr_handle handle);
 void wr_proc_borrow(wr_proc *proc, wr_handle handle);         /* first count of a foreign cell: SHARED, HOLD */
 bool wr_proc_counts(const wr_proc *proc, wr_handle handle);   /* this process has a count on it */
 bool wr_proc_is_mine(const wr_proc *proc, wr_handle handle);  /* made here */
+/* Ends the pins that a sealed task of this process has on its arguments now, and not with the last count of its result. O(args). */
+void wr_proc_settle(wr_proc *proc, wr_handle handle);
 /* SHARED by hand, while counted: the raylet has been or will be told to hold it. */
 void wr_proc_share(wr_proc *proc, wr_handle handle);
 /* Takes in what the raylet sent: extents, freed cells and blocks; looks at limbo. Called by the other functions now and then. */
