@@ -95,6 +95,7 @@ typedef struct wr_rl_runner wr_rl_runner;
 typedef struct wr_rl_runner_opts {
     uint32_t env_first, env_count; /* this runner's part of config->env_count; count 0: all from env_first */
     uint32_t threads;              /* 0: 1 */
+    uint64_t iteration;            /* the first to play; the environments start anew before it */
 } wr_rl_runner_opts;
 
 /* out: owned, released with wr_rl_runner_free. The config is copied.

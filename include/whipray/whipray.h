@@ -102,7 +102,13 @@ typedef struct wr_client_opts {
 WR_API WR_MUST_USE wr_status wr_client_open(const wr_client_opts *opts, wr_client **out, wr_error *err);
 /* [books] Says goodbye and unmaps: refs and views of this client are void. Accepts NULL. */
 WR_API void wr_client_close(wr_client *client);
+/* [books] Says goodbye, and leaves the mapping: from then on calls fail with STATE, refs drop without effect, and views stay
+ * readable (but not unchanged: their memory may get another owner) until wr_client_close. */
+WR_API void wr_client_leave(wr_client *client);
 WR_API void wr_client_forked(wr_client *client);
+/* [books] Called every 100 ms while a function with books waits for room, under the caller's lock; false gives up: the
+ * function then fails with INTERRUPTED. NULL: none. */
+WR_API void wr_client_on_wait(wr_client *client, bool (*on_wait)(void *arg), void *arg);
 
 /* The packed record that answered "hello" (slot, epoch, job, node_id, worker_id, session_dir, ...); lent while the
  * client is open. */
@@ -139,6 +145,12 @@ WR_API void wr_unref(wr_client *client, wr_ref ref);
 /* [books] First count of a ref that came from elsewhere: out of an argument of the running task or out of a container
  * that is still held. Tells the raylet; must happen before the task is sealed, or the container is dropped. */
 WR_API void wr_borrow(wr_client *client, wr_ref ref);
+/* [books] The raylet will be told of this ref by a control call (function_export, actor_create): from now on it is not freed
+ * behind the raylet's back. While it is counted here, before the call. wr_submit does it for WR_CALL_PARKED. */
+WR_API void wr_share(wr_client *client, wr_ref ref);
+/* [books] A task of this process was seen to be done: its arguments are no longer pinned from now on, instead of until its
+ * result's last count. Without effect on anything else. A few ns when there are none. */
+WR_API void wr_settle(wr_client *client, wr_ref ref);
 /* [look] Whether the ref could be one: index in range and generation alive. */
 WR_API bool wr_ref_valid(const wr_client *client, wr_ref ref);
 /* 28-byte object id of a ref's return `index`, and back (false: another node's or another session's). */
@@ -146,7 +158,8 @@ WR_API void wr_ref_id(const wr_client *client, wr_ref ref, uint32_t index, uint8
 WR_API bool wr_ref_from_id(const wr_client *client, const uint8_t id[28], wr_ref *out, uint32_t *out_index);
 
 /* [look] Waits for one object: spins, then sleeps. OK: sealed. TIMEOUT: timeout_ns passed (UINT64_MAX: no limit).
- * INTERRUPTED: a signal, or 100 ms of sleep: look at signals, call again. RAYLET_DIED. */
+ * INTERRUPTED: a signal, or 100 ms of sleep: look at signals, call again (it may also come sooner). NOT_FOUND: no such object.
+ * RAYLET_DIED, STATE. */
 WR_API wr_status wr_wait(wr_client *client, wr_ref ref, uint64_t timeout_ns);
 /* [look] Waits until at least `enough` of the refs are sealed; statuses as wr_wait. *out_ready: how many are. */
 WR_API wr_status wr_wait_many(wr_client *client, const wr_ref *refs, uint32_t count, uint32_t enough,
@@ -186,11 +199,12 @@ WR_API WR_MUST_USE wr_status wr_submit(wr_client *client, const wr_call *call, w
  * here; *out_slot and *out_epoch say who runs it (the caller asks by op "cancel"), status STATE. Done: NOT_FOUND. */
 WR_API wr_status wr_cancel(wr_client *client, wr_ref ref, uint32_t *out_slot, uint32_t *out_epoch);
 
-/* [books] What overflowed a full ring is queued as room appears: true while something is left. Called by every submit
- * and wait of this client; a caller that goes idle with `true` should come again. */
+/* [books] Queues what overflowed a full ring as far as there is room (true: something is left), and takes in what the raylet
+ * sent (freed objects). Submits and wr_blocked_begin do it, too; a caller that goes idle should call it every 100 ms. */
 WR_API bool wr_flush(wr_client *client);
 
-/* Streams, consumer side. [books] The next item as a ref (sealed or not yet): its index is *out_index.
+/* Streams, consumer side. Each generator that was submitted is opened once (its window is kept for that), best at once.
+ * [books] The next item as a ref (sealed): its index is *out_index.
  * OK; NOT_FOUND: the stream ended before this item (the generator's own ref is sealed then: a value is the end, an error
  * is one more item, which the caller hands out once); AGAIN: not known yet - wait for it with wr_stream_wait. */
 typedef struct wr_stream wr_stream;
@@ -198,7 +212,7 @@ WR_API WR_MUST_USE wr_status wr_stream_open(wr_client *client, wr_ref generator,
 WR_API WR_MUST_USE wr_status wr_stream_next(wr_stream *stream, wr_ref *out, uint64_t *out_index);
 /* [look] Waits until wr_stream_next would not say AGAIN; statuses as wr_wait. */
 WR_API wr_status wr_stream_wait(wr_stream *stream, uint64_t timeout_ns);
-/* [books] Drops unread items and stops the producer; accepts NULL. */
+/* [books] Drops unread items and stops the producer; accepts NULL. Before wr_client_close. */
 WR_API void wr_stream_close(wr_stream *stream);
 
 /* ---- Worker side ---------------------------------------------------------------------------------------- */
@@ -224,7 +238,8 @@ typedef enum wr_next {
     WR_NEXT_DEAD,       /* the raylet has died */
 } wr_next;
 
-/* [books] Takes the next task of the assigned port, on lane `lane` (0 .. 1023; one task in flight per lane), no waiting. */
+/* [books] Takes the next task of the assigned port, on lane `lane` (0 .. 1022; one task in flight per lane), no waiting. A lane
+ * whose task is not done gets NONE; a lane whose task an actor retries (wr_task_retry) gets that task first. */
 WR_API wr_next wr_worker_next(wr_client *client, uint32_t lane, wr_task *out);
 /* [books] Claims one given task (an actor's parked constructor). OK; AGAIN: arguments not ready; STATE: sealed already
  * (*out is still filled: an actor that starts again reads its arguments). */
@@ -238,7 +253,8 @@ WR_API WR_MUST_USE wr_status wr_task_result(wr_client *client, wr_task *task, wr
 WR_API bool wr_task_seal(wr_client *client, wr_task *task);
 /* [books] Seals with an error of Whipray's own. */
 WR_API bool wr_task_fail(wr_client *client, wr_task *task, const wr_error *error);
-/* [books] Gives the task back to be run again, attempt + 1. false: no retries left, or taken away: seal it. */
+/* [books] Gives the task back to be run again, attempt + 1: a class's task to whoever takes it next, an actor's call to its own
+ * lane, before all later calls of that lane. false: no retries left, or taken away: seal it. */
 WR_API bool wr_task_retry(wr_client *client, wr_task *task);
 /* [look] The task that somebody asked this worker to cancel; 0: none. */
 WR_API wr_ref wr_worker_cancel_wanted(const wr_client *client);
@@ -269,6 +285,9 @@ WR_API WR_MUST_USE wr_status wr_c_submit(wr_client *client, const char *name, co
                                          wr_ref *out, wr_error *err);
 /* Runs this process as a C worker until the raylet ends it; the program's main() returns its result. */
 WR_API int wr_c_worker_main(int argc, char **argv);
+
+/* The version of this build, "0.1.0": a static string. */
+WR_API const char *wr_version(void);
 
 WR_END_DECLS
 #endif

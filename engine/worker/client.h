@@ -1,0 +1,90 @@
+/* engine/worker/client.h: the inside of a wr_client, shared by this folder's files only. The manual is whipray/whipray.h.
+ *
+ * W1. `state` decides whether the pool may be touched: every function looks at it first. It only ever leaves CLIENT_LIVE.
+ * W2. Books (all but the fields named "any thread") change under the caller's lock only.
+ * W3. A lane holds at most one claim; a stored result belongs to the lane until it is sealed or discarded.
+ */
+#pragma once
+
+#include "base/ids.h"
+#include "base/map.h"
+#include "local/frame.h"
+#include "shm/proc.h"
+#include "whipray/whipray.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    CLIENT_LIVE = 0,
+    CLIENT_DEAD = 1,    /* the raylet hung up, or broke the protocol */
+    CLIENT_FORKED = 2,  /* in a child of the process that opened it */
+    CLIENT_LEFT = 3,    /* said goodbye */
+    CLIENT_NO_POOL = 4, /* a tool: control calls only */
+
+    TASK_LANES = WR_LANE_MAX - 1, /* lanes of tasks; the last one seals the items of streams, one at a time */
+    ITEM_LANE = WR_LANE_MAX - 1,
+    WINDOW_DEFAULT = 64,
+    WINDOW_MAX = 1 << 16,
+};
+
+typedef struct lane {
+    wr_claim claim;
+    wr_result result;
+    wr_ref *refs; /* the claim's reference arguments, in one piece */
+    uint32_t ref_capacity;
+    bool taken;  /* claim is in flight */
+    bool stored; /* result waits for its seal */
+    bool again;  /* claimed still, to be run again: an actor's retry */
+    uint64_t item; /* of a stream: index of the next item */
+} lane;
+
+struct wr_client {
+    /* Any thread. */
+    wr_pool *pool;
+    wr_proc *proc;
+    atomic_uint state;
+    wr_client_kind kind;
+    uint64_t spin_ns;
+    wr_frame_conn *conn; /* receives and sends under call_lock */
+    pthread_mutex_t call_lock;
+    uint64_t next_request;       /* under call_lock */
+    atomic_uint_fast64_t assigned; /* ring << 32 ‖ port of the last answer to op "assignment"; all ones: none yet */
+    wr_record welcome;
+    uint8_t *welcome_bytes;
+    wr_node_id node;
+    uint32_t job;
+
+    /* Books. */
+    bool (*on_wait)(void *arg);
+    void *on_wait_arg;
+    wr_map windows; /* generator submitted here and not opened yet -> its window */
+    struct wr_stream *closing; /* streams whose producer has still to stop */
+    uint32_t blocked_depth;
+    wr_activity activity;
+    uint32_t assignment_seen, next_calls, lanes_taken;
+    lane *lanes[WR_LANE_MAX];
+    struct c_functions *c_functions; /* c_functions.c */
+};
+
+static inline bool client_live(const wr_client *client) {
+    return WR_LIKELY(atomic_load_explicit(&client->state, memory_order_relaxed) == CLIENT_LIVE);
+}
+
+/* STATE or RAYLET_DIED of a client that is not live, with the reason; OK of one that is. */
+wr_status wr_client_refuse(const wr_client *client, wr_error *err);
+/* Looks at the socket (poll, nothing is read); false: hung up, the client is marked dead. Not in hot paths. */
+bool wr_client_look(const wr_client *client);
+/* After a pool function failed: RAYLET_DIED if that is why it gave up, else `status` as it is. */
+wr_status wr_client_explain(wr_client *client, wr_status status, wr_error *err);
+/* Each ref is a live object's; those that are not counted here (only lent) are borrowed by whoever pins them. Fails: INVALID
+ * (names the ref). */
+wr_status wr_client_refs_check(const wr_client *client, const wr_ref *refs, uint32_t count, const char *what, wr_error *err);
+/* The text of an error object, for a message that quotes it. */
+void wr_client_quote(const wr_client *client, wr_ref error, wr_error *out);
+/* Stops the producers of closed streams; needed only while client->closing is not NULL. */
+void wr_client_streams_tend(wr_client *client);
+/* End what stream.c, execute.c and c_functions.c hold. */
+void wr_client_streams_done(wr_client *client);
+void wr_client_lanes_done(wr_client *client);
+void wr_client_c_functions_done(wr_client *client);
