@@ -6,30 +6,29 @@
 #define NAME_(x) #x
 #define NAME(x) NAME_(x)
 
+/* Ten chains, more than the latency of two units needs; named one by one so that they stay in registers. */
 static float fma_loop(uint64_t turns) {
-    vfloat c[10];
-    for (int i = 0; i < 10; i++) {
-        c[i] = splat(1.0f);
-    }
-    vfloat x = splat(0.999999f);
-    vfloat y = splat(1e-7f);
+    const vfloat x = splat(0.999999f), y = splat(1e-7f);
+    vfloat a = splat(1), b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;
     for (uint64_t n = 0; n < turns; n++) {
-        for (int i = 0; i < 10; i++) {
-            c[i] = c[i] * x + y;
-        }
+        a = a * x + y;
+        b = b * x + y;
+        c = c * x + y;
+        d = d * x + y;
+        e = e * x + y;
+        f = f * x + y;
+        g = g * x + y;
+        h = h * x + y;
+        i = i * x + y;
+        j = j * x + y;
+        /* The compiler may not merge the chains. */
 #if defined(__x86_64__)
-        __asm__ volatile("" : "+x"(c[0]), "+x"(c[1]), "+x"(c[2]), "+x"(c[3]), "+x"(c[4]));
-        __asm__ volatile("" : "+x"(c[5]), "+x"(c[6]), "+x"(c[7]), "+x"(c[8]), "+x"(c[9]));
+        __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j));
 #else
-        __asm__ volatile("" : "+w"(c[0]), "+w"(c[1]), "+w"(c[2]), "+w"(c[3]), "+w"(c[4]));
-        __asm__ volatile("" : "+w"(c[5]), "+w"(c[6]), "+w"(c[7]), "+w"(c[8]), "+w"(c[9]));
+        __asm__ volatile("" : "+w"(a), "+w"(b), "+w"(c), "+w"(d), "+w"(e), "+w"(f), "+w"(g), "+w"(h), "+w"(i), "+w"(j));
 #endif
     }
-    float sum = 0;
-    for (int i = 0; i < 10; i++) {
-        sum += sum_lanes(c[i]);
-    }
-    return sum;
+    return sum_lanes(a + b + c + d + e + f + g + h + i + j);
 }
 
 void WR_KERNEL(wr_kernel_set)(wr_kernels *out) {

@@ -102,6 +102,7 @@ ALWAYS_INLINE void multiply_columns(int width, block_mode mode, wr_rl_activation
         ROWS_OF(16)
     }
     ROWS_OF(4)
+    ROWS_OF(2)
     ROWS_OF(1)
 }
 

@@ -111,19 +111,27 @@ ALWAYS_INLINE vfloat vsqrt(vfloat x) {
 }
 
 /* tanh by a rational function of degrees 13 and 6 on [-7.905, 7.905], past which float tanh is +-1;
- * absolute error below 3e-7. */
+ * absolute error below 3e-7. The coefficients come from memory each time: kept in registers over a loop, they
+ * would push the accumulators of a matrix product out. */
+static const float tanh_terms[12] = {7.90531110763549805f, -2.76076847742355e-16f, 2.00018790482477e-13f,
+                                     -8.60467152213735e-11f, 5.12229709037114e-08f, 1.48572235717979e-05f,
+                                     6.37261928875436e-04f, 4.89352455891786e-03f, 1.19825839466702e-06f,
+                                     1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f};
+
 ALWAYS_INLINE vfloat vtanh(vfloat x) {
-    x = vclamp(x, -7.90531110763549805f, 7.90531110763549805f);
+    const float *c = tanh_terms;
+    __asm__ volatile("" : "+r"(c)); /* a new pointer, for all that the compiler knows */
+    x = vclamp(x, -c[0], c[0]);
     vfloat q = x * x;
-    vfloat p = splat(-2.76076847742355e-16f) * q + 2.00018790482477e-13f;
-    p = p * q - 8.60467152213735e-11f;
-    p = p * q + 5.12229709037114e-08f;
-    p = p * q + 1.48572235717979e-05f;
-    p = p * q + 6.37261928875436e-04f;
-    p = p * q + 4.89352455891786e-03f;
-    vfloat d = splat(1.19825839466702e-06f) * q + 1.18534705686654e-04f;
-    d = d * q + 2.26843463243900e-03f;
-    d = d * q + 4.89352518554385e-03f;
+    vfloat p = q * c[1] + c[2];
+    p = p * q + c[3];
+    p = p * q + c[4];
+    p = p * q + c[5];
+    p = p * q + c[6];
+    p = p * q + c[7];
+    vfloat d = q * c[8] + c[9];
+    d = d * q + c[10];
+    d = d * q + c[11];
     return p * x / d;
 }
 
