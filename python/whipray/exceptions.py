@@ -143,7 +143,8 @@ class RayTaskError(RayError):
         self.ip = ip if ip is not None else "127.0.0.1"
         self.actor_repr = actor_repr
         self.actor_id = actor_id
-        super().__init__(function_name, traceback_str, cause)
+        # Not super(): in a dual class that is the user's class, with arguments of its own.
+        Exception.__init__(self, function_name, traceback_str, cause)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (

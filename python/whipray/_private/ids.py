@@ -78,7 +78,7 @@ class BaseID:
         return self._bytes == b"\xff" * self.SIZE
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._bytes == other._bytes  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._bytes == other._bytes
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self._bytes))

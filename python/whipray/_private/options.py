@@ -174,9 +174,7 @@ TASK: dict[str, Option] = {
     "num_returns": Option(
         (int, str), check=_check_num_returns, built=lambda value: value != "dynamic"
     ),
-    "max_calls": Option(
-        (int,), check=_at_least(0, what="0 or a positive int"), in_options=False
-    ),
+    "max_calls": Option((int,), check=_at_least(0, what="0 or a positive int"), in_options=False),
     "max_retries": Option((int,), check=_RETRIES),
     "retry_exceptions": Option((bool, list, tuple), False, check=_check_retry_exceptions),
     "_generator_backpressure_num_objects": Option((int,), check=_check_window),
@@ -197,7 +195,9 @@ ACTOR: dict[str, Option] = {
     "max_task_retries": Option((int,), 0, check=_RETRIES),
     "name": Option((str,), check=_check_text),
     "namespace": Option((str,), check=_check_text),
-    "_actor_generator_backpressure_num_objects": Option((int,), check=_check_window),
+    "_actor_generator_backpressure_num_objects": Option(
+        (int,), check=_check_window, built=_only(-1)
+    ),
 }
 
 METHOD: dict[str, Option] = {
@@ -209,11 +209,8 @@ METHOD: dict[str, Option] = {
         (int, str), check=_check_num_returns, built=lambda value: value != "dynamic"
     ),
     "retry_exceptions": Option((bool, list, tuple), False, check=_check_retry_exceptions),
-    "tensor_transport": Option(
-        (str,), built=lambda value: value.lower() in ("object_store", "")
-    ),
+    "tensor_transport": Option((str,), built=lambda value: value.lower() in ("object_store", "")),
     "_generator_backpressure_num_objects": Option((int,), check=_check_window),
-    "_actor_generator_backpressure_num_objects": Option((int,), check=_check_window),
 }
 
 _NEVER_NONE = {
@@ -316,9 +313,9 @@ def resources_of(options: Mapping[str, Any], default_cpus: float) -> dict[str, f
     return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
-def retry_exceptions_of(value: bool | Iterable[type[BaseException]] | None) -> (
-    bool | tuple[type[BaseException], ...]
-):
+def retry_exceptions_of(
+    value: bool | Iterable[type[BaseException]] | None,
+) -> bool | tuple[type[BaseException], ...]:
     """Bring ``retry_exceptions`` into one form: a bool, or a tuple for isinstance."""
     if value is None or isinstance(value, bool):
         return bool(value)

@@ -159,9 +159,7 @@ def _need(end: int, at: int, count: int) -> None:
         raise RecordError(f"{count} bytes are wanted at offset {at}, {max(end - at, 0)} are left")
 
 
-def _read_record(
-    view: memoryview, at: int, end: int, depth: int
-) -> tuple[dict[str, Value], int]:
+def _read_record(view: memoryview, at: int, end: int, depth: int) -> tuple[dict[str, Value], int]:
     if depth > DEPTH_MAX:
         raise RecordError(f"nested more than {DEPTH_MAX} deep at offset {at}")
     _need(end, at, 2)

@@ -13,7 +13,9 @@ Examples
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
+
+from whipray._private.ids import NodeID
 
 if TYPE_CHECKING:
     from whipray.util.placement_group import PlacementGroup
@@ -76,13 +78,13 @@ class NodeAffinitySchedulingStrategy:
 
     def __init__(
         self,
-        node_id: str,
+        node_id: str | NodeID,
         soft: bool,
         _spill_on_unavailable: bool = False,
         _fail_on_unavailable: bool = False,
     ) -> None:
-        # Ray takes a NodeID, too.
-        node_id = node_id.hex() if hasattr(node_id, "binary") else node_id
+        if isinstance(node_id, NodeID):  # as Ray, which takes it, too
+            node_id = node_id.hex()
         if not isinstance(node_id, str):
             raise TypeError(f"node_id must be a hex str, not {type(node_id).__name__}")
         try:
@@ -153,13 +155,13 @@ class NodeLabelSchedulingStrategy:
         raise NotImplementedError("NodeLabelSchedulingStrategy is not built yet in Whipray")
 
 
-SchedulingStrategyT = Union[
-    None,
-    str,
-    PlacementGroupSchedulingStrategy,
-    NodeAffinitySchedulingStrategy,
-    NodeLabelSchedulingStrategy,
-]
+SchedulingStrategyT = (
+    str
+    | PlacementGroupSchedulingStrategy
+    | NodeAffinitySchedulingStrategy
+    | NodeLabelSchedulingStrategy
+    | None
+)
 
 
 def check_strategy(name: str, value: Any) -> None:

@@ -1,0 +1,533 @@
+/* The session with the raylet: connect, control calls, errors, forks. */
+#include "core.h"
+
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+wr_py_core wr_py;
+
+enum {
+    NS_PER_S = 1000000000,
+    CLOSE_WAIT_MS = 5000, /* for threads that still look at the pool; each looks away every 100 ms */
+};
+
+/* ---- Errors ---- */
+
+PyObject *wr_py_raise_status(wr_status status, const char *text, const char *hint) {
+    PyObject *hook = wr_py_hook_find(WR_PY_HOOK_system_error);
+    const char *name = wr_status_name(status);
+    if (hook == NULL) {
+        PyErr_Format(PyExc_RuntimeError, "%s: %s", name, text);
+        return NULL;
+    }
+    PyObject *error = NULL;
+    PyObject *parts = Py_BuildValue("(sNN)", name, PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"),
+                                    PyUnicode_DecodeUTF8(hint, (Py_ssize_t)strlen(hint), "replace"));
+    if (parts != NULL) {
+        error = PyObject_CallObject(hook, parts);
+        Py_DECREF(parts);
+    }
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+PyObject *wr_py_raise(const wr_error *error) {
+    return wr_py_raise_status(error->status, error->text[0] != 0 ? error->text : wr_status_text(error->status),
+                              error->hint);
+}
+
+wr_status wr_py_status_of(const char *name) {
+    static const struct {
+        const char *name;
+        wr_status status;
+    } rows[] = {
+#define WR_STATUS(name, number, grpc, python, text) {#name, WR_##name},
+#include "whipray/status.def"
+#undef WR_STATUS
+    };
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        const char *plain = strncmp(rows[k].name, "E_", 2) == 0 ? rows[k].name + 2 : rows[k].name;
+        if (strcmp(name, rows[k].name) == 0 || strcmp(name, plain) == 0) {
+            return rows[k].status;
+        }
+    }
+    return WR_E_INTERNAL;
+}
+
+static PyObject *raise_forked(void) {
+    return wr_py_raise_status(WR_E_STATE, "this process was forked from one that is connected to Whipray",
+                              "use tasks and actors instead of os.fork or multiprocessing's fork; a child that needs a "
+                              "cluster of its own calls shutdown() and init() first");
+}
+
+static PyObject *raise_ended(void) {
+    return wr_py_raise_status(WR_E_STATE, "the session has ended (shutdown)", "");
+}
+
+/* ---- Waiting without the GIL ---- */
+
+uint64_t wr_py_now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+void wr_py_look_begin(wr_py_look *look, wr_client *client) {
+    look->client = client;
+    look->session = wr_py.session;
+    wr_py.lookers++;
+    look->thread = PyEval_SaveThread();
+}
+
+int wr_py_look_end(wr_py_look *look) {
+    PyEval_RestoreThread(look->thread);
+    wr_py.lookers--;
+    if (WR_UNLIKELY(look->session != wr_py.session)) {
+        raise_ended();
+        return -1;
+    }
+    return 0;
+}
+
+int wr_py_timeout(PyObject *timeout, bool minus_one_is_none, uint64_t *out_ns) {
+    *out_ns = UINT64_MAX;
+    if (timeout == NULL || timeout == Py_None) {
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (seconds == -1.0 && minus_one_is_none) {
+        return 0;
+    }
+    if (!(seconds >= 0)) {
+        PyErr_Format(PyExc_ValueError, "timeout must not be negative, got %R", timeout);
+        return -1;
+    }
+    if (seconds < 1e9) {
+        *out_ns = (uint64_t)(seconds * NS_PER_S);
+    }
+    return 0;
+}
+
+/* ---- Life ---- */
+
+wr_client *wr_py_client(void) {
+    if (WR_LIKELY(wr_py.client != NULL)) {
+        return wr_py.client;
+    }
+    if (wr_py.forked) {
+        raise_forked();
+        return NULL;
+    }
+    if (wr_py_hook_find(WR_PY_HOOK_auto_init) != NULL) {
+        PyObject *done = wr_py_hook_call(WR_PY_HOOK_auto_init, NULL, NULL);
+        if (done == NULL) {
+            return NULL;
+        }
+        Py_DECREF(done);
+    }
+    if (wr_py.client == NULL) {
+        wr_py_raise_status(WR_E_STATE, "Whipray is not initialized", "call init() first");
+    }
+    return wr_py.client;
+}
+
+/* Called by the core worker every 100 ms while it waits for room, with the GIL held throughout: another thread must not enter
+ * the books meanwhile. */
+static bool on_wait(void *arg) {
+    (void)arg;
+    return PyErr_CheckSignals() == 0;
+}
+
+static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwargs) {
+    (void)module;
+    static char *names[] = {"kind", "socket_path", "token", "hello", "spin_us", NULL};
+    int kind;
+    const char *path, *token;
+    Py_buffer hello = {0};
+    unsigned int spin_us = 50;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iss|y*I", names, &kind, &path, &token, &hello, &spin_us)) {
+        return NULL;
+    }
+    if (wr_py.client != NULL) {
+        if (hello.obj != NULL) {
+            PyBuffer_Release(&hello);
+        }
+        PyErr_SetString(PyExc_RuntimeError, "connected already");
+        return NULL;
+    }
+    const wr_client_opts opts = {
+        .kind = (wr_client_kind)kind,
+        .socket_path = path,
+        .token = token,
+        .hello = hello.buf,
+        .hello_bytes = (uint64_t)hello.len,
+        .spin_ns = (uint64_t)spin_us * 1000,
+    };
+    wr_client *client = NULL;
+    wr_error error = {0};
+    PyThreadState *thread = PyEval_SaveThread();
+    wr_status status = wr_client_open(&opts, &client, &error);
+    PyEval_RestoreThread(thread);
+    if (hello.obj != NULL) {
+        PyBuffer_Release(&hello);
+    }
+    if (status != WR_OK) {
+        return wr_py_raise(&error);
+    }
+    if (wr_py.client != NULL) { /* another thread was faster */
+        wr_client_close(client);
+        PyErr_SetString(PyExc_RuntimeError, "connected already");
+        return NULL;
+    }
+    wr_client_on_wait(client, on_wait, NULL);
+    wr_py.client = client;
+    wr_py.session = ++wr_py.sessions;
+    wr_py.forked = false;
+    wr_py.spin_ns = opts.spin_ns;
+    uint8_t id[28];
+    wr_ref_id(client, 0, 0, id);
+    memcpy(wr_py.id_prefix, id, sizeof wr_py.id_prefix);
+    uint64_t bytes = 0;
+    const uint8_t *welcome = wr_client_welcome(client, &bytes);
+    return PyBytes_FromStringAndSize((const char *)welcome, (Py_ssize_t)bytes);
+}
+
+/* A client whose session has ended while buffers still show its pool: closed by the last of them. */
+static wr_client *mapped_client;
+
+void wr_py_views_begin(void) {
+    wr_py.views++;
+}
+
+void wr_py_views_end(void) {
+    wr_py.views--;
+    if (WR_UNLIKELY(wr_py.views == 0 && mapped_client != NULL)) {
+        wr_client_close(mapped_client);
+        mapped_client = NULL;
+    }
+}
+
+static PyObject *disconnect_session(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    wr_client *client = wr_py.client;
+    wr_py_generators_shut();
+    wr_py.client = NULL;
+    wr_py.session = 0;
+    wr_py.forked = false;
+    wr_py_functions_clear();
+    if (client == NULL) {
+        Py_RETURN_NONE;
+    }
+    const struct timespec tick = {0, 1000000};
+    for (int ms = 0; wr_py.lookers > 0 && ms < CLOSE_WAIT_MS; ms++) {
+        PyThreadState *thread = PyEval_SaveThread();
+        nanosleep(&tick, NULL);
+        PyEval_RestoreThread(thread);
+    }
+    wr_client_leave(client); /* says goodbye; what is mapped stays */
+    if (wr_py.lookers == 0 && wr_py.views == 0) {
+        wr_client_close(client);
+    } else if (wr_py.lookers == 0 && mapped_client == NULL) {
+        mapped_client = client;
+    } /* else: a thread still looks, or two sessions have living buffers: leave it mapped for good */
+    Py_RETURN_NONE;
+}
+
+static PyObject *is_connected(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    return PyBool_FromLong(wr_py.client != NULL);
+}
+
+static PyObject *session_number(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    return PyLong_FromUnsignedLong(wr_py.session);
+}
+
+static PyObject *health(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    return PyUnicode_FromString(wr_status_name(wr_py.client != NULL ? wr_client_health(wr_py.client) : WR_E_STATE));
+}
+
+static PyObject *counters(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    wr_counters c = {0};
+    if (wr_py.client != NULL) {
+        wr_client_counters(wr_py.client, &c);
+    }
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "tasks_submitted", c.tasks_submitted, "tasks_executed",
+                         c.tasks_executed, "actor_calls_submitted", c.actor_calls_submitted, "actor_calls_executed",
+                         c.actor_calls_executed, "objects_put", c.objects_put, "bytes_put", c.bytes_put,
+                         "objects_sealed", c.objects_sealed, "bytes_sealed", c.bytes_sealed);
+}
+
+static PyObject *flush(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    return PyBool_FromLong(wr_py.client != NULL && wr_flush(wr_py.client));
+}
+
+/* ---- Control calls ---- */
+
+static const uint8_t empty_record[2] = {0, 0};
+
+/* One control call without the GIL; consumes payload. */
+static PyObject *control_call(wr_client *client, const char *op, Py_buffer *payload, double timeout, bool session) {
+    const bool none = payload->buf == NULL || payload->len == 0;
+    const uint8_t *request = none ? empty_record : payload->buf;
+    const uint64_t bytes = none ? sizeof empty_record : (uint64_t)payload->len;
+    const uint64_t timeout_ns = timeout > 0 && timeout < 1e9 ? (uint64_t)(timeout * NS_PER_S) : 0;
+    uint8_t *reply = NULL;
+    uint64_t reply_bytes = 0;
+    wr_error error = {0};
+    wr_status status;
+    int ended = 0;
+    if (session) {
+        wr_py_look look;
+        wr_py_look_begin(&look, client);
+        status = wr_client_call(client, op, request, bytes, timeout_ns, &reply, &reply_bytes, &error);
+        ended = wr_py_look_end(&look);
+    } else {
+        PyThreadState *thread = PyEval_SaveThread();
+        status = wr_client_call(client, op, request, bytes, timeout_ns, &reply, &reply_bytes, &error);
+        PyEval_RestoreThread(thread);
+    }
+    if (payload->obj != NULL) {
+        PyBuffer_Release(payload);
+    }
+    PyObject *out = NULL;
+    if (ended == 0) {
+        out = status != WR_OK ? wr_py_raise(&error)
+                              : PyBytes_FromStringAndSize((const char *)reply, (Py_ssize_t)reply_bytes);
+    }
+    if (status == WR_OK) {
+        wr_bytes_free(reply);
+    }
+    return out;
+}
+
+static PyObject *call(PyObject *module, PyObject *args, PyObject *kwargs) {
+    (void)module;
+    static char *names[] = {"op", "payload", "timeout", NULL};
+    const char *op;
+    Py_buffer payload = {0};
+    double timeout = 60;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s|y*d", names, &op, &payload, &timeout)) {
+        return NULL;
+    }
+    if (wr_py.client == NULL) {
+        if (payload.obj != NULL) {
+            PyBuffer_Release(&payload);
+        }
+        return wr_py.forked ? raise_forked()
+                            : wr_py_raise_status(WR_E_STATE, "Whipray is not initialized", "call init() first");
+    }
+    return control_call(wr_py.client, op, &payload, timeout, true);
+}
+
+typedef struct tool_connection {
+    PyObject_HEAD
+    wr_client *client;
+    uint32_t calls; /* under way in other threads */
+    bool closing;
+    struct tool_connection *next; /* all of this process, for forks */
+} tool_connection;
+static tool_connection *tools;
+
+static int tool_init(tool_connection *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"socket_path", "token", "hello", "kind", "timeout", NULL};
+    const char *path, *token;
+    Py_buffer hello = {0};
+    int kind = WR_CLIENT_TOOL;
+    double timeout = 10;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "ss|y*$id", names, &path, &token, &hello, &kind, &timeout)) {
+        return -1;
+    }
+    wr_client *client = NULL;
+    wr_error error = {0};
+    wr_status status = WR_OK;
+    if (self->client == NULL) {
+        const wr_client_opts opts = {
+            .kind = (wr_client_kind)kind,
+            .socket_path = path,
+            .token = token,
+            .hello = hello.buf,
+            .hello_bytes = (uint64_t)hello.len,
+            .timeout_ns = timeout > 0 && timeout < 1e9 ? (uint64_t)(timeout * NS_PER_S) : 0,
+        };
+        PyThreadState *thread = PyEval_SaveThread();
+        status = wr_client_open(&opts, &client, &error);
+        PyEval_RestoreThread(thread);
+    }
+    if (hello.obj != NULL) {
+        PyBuffer_Release(&hello);
+    }
+    if (status != WR_OK) {
+        wr_py_raise(&error);
+        return -1;
+    }
+    if (client == NULL || self->client != NULL) {
+        wr_client_close(client);
+        PyErr_SetString(PyExc_RuntimeError, "connected already");
+        return -1;
+    }
+    self->client = client;
+    self->next = tools;
+    tools = self;
+    return 0;
+}
+
+static void tool_shut(tool_connection *self) {
+    for (tool_connection **at = &tools; *at != NULL; at = &(*at)->next) {
+        if (*at == self) {
+            *at = self->next;
+            break;
+        }
+    }
+    wr_client *client = self->client;
+    self->client = NULL;
+    if (client != NULL) {
+        wr_client_close(client);
+    }
+}
+
+static PyObject *tool_close(tool_connection *self, PyObject *ignored) {
+    (void)ignored;
+    if (self->calls > 0) {
+        self->closing = true; /* the last call closes */
+    } else {
+        tool_shut(self);
+    }
+    Py_RETURN_NONE;
+}
+
+static void tool_dealloc(PyObject *self) {
+    tool_shut((tool_connection *)self);
+    wr_py_free_object(self);
+}
+
+static PyObject *tool_call(tool_connection *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"op", "payload", "timeout", NULL};
+    const char *op;
+    Py_buffer payload = {0};
+    double timeout = 60;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s|y*d", names, &op, &payload, &timeout)) {
+        return NULL;
+    }
+    if (self->client == NULL || self->closing) {
+        if (payload.obj != NULL) {
+            PyBuffer_Release(&payload);
+        }
+        return wr_py_raise_status(WR_E_STATE, "the connection is closed", "");
+    }
+    self->calls++;
+    PyObject *out = control_call(self->client, op, &payload, timeout, false);
+    if (--self->calls == 0 && self->closing) {
+        tool_shut(self);
+    }
+    return out;
+}
+
+static PyObject *tool_welcome(tool_connection *self, void *ignored) {
+    (void)ignored;
+    uint64_t bytes = 0;
+    const uint8_t *welcome = self->client != NULL ? wr_client_welcome(self->client, &bytes) : NULL;
+    return PyBytes_FromStringAndSize((const char *)welcome, welcome != NULL ? (Py_ssize_t)bytes : 0);
+}
+
+static PyMethodDef tool_methods[] = {
+    {"call", WR_PY_FUNCTION(tool_call), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"close", WR_PY_FUNCTION(tool_close), METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+static PyGetSetDef tool_getset[] = {
+    {"welcome", (getter)tool_welcome, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot tool_slots[] = {
+    {Py_tp_new, PyType_GenericNew},    {Py_tp_init, tool_init},       {Py_tp_dealloc, tool_dealloc},
+    {Py_tp_methods, tool_methods},     {Py_tp_getset, tool_getset},   {0, NULL},
+};
+static PyType_Spec tool_spec = {
+    .name = "whipray._core.ToolConnection",
+    .basicsize = sizeof(tool_connection),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = tool_slots,
+};
+
+/* ---- Forks ---- */
+
+/* In every forked child, before anything of the parent's is dropped there: sockets and counts are the parent's. */
+static PyObject *after_fork(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    if (wr_py.client != NULL) {
+        wr_client_forked(wr_py.client);
+        wr_py.client = NULL; /* never closed here: its pages are not mapped in the child */
+        wr_py.session = 0;
+        wr_py.forked = true;
+        wr_py_functions_clear();
+    }
+    mapped_client = NULL;
+    wr_py.lookers = 0;
+    for (tool_connection *tool = tools; tool != NULL; tool = tool->next) {
+        if (tool->client != NULL) {
+            wr_client_forked(tool->client);
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"connect", WR_PY_FUNCTION(connect_session), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"disconnect", disconnect_session, METH_NOARGS, NULL},
+    {"is_connected", is_connected, METH_NOARGS, NULL},
+    {"session", session_number, METH_NOARGS, NULL},
+    {"health", health, METH_NOARGS, NULL},
+    {"counters", counters, METH_NOARGS, NULL},
+    {"flush", flush, METH_NOARGS, NULL},
+    {"call", WR_PY_FUNCTION(call), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"_after_fork", after_fork, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int register_fork_hook(PyObject *module) {
+    static bool registered;
+    if (registered) {
+        return 0;
+    }
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *hook = PyObject_GetAttrString(module, "_after_fork");
+    PyObject *add = os != NULL ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    PyObject *none = PyTuple_New(0);
+    PyObject *named = hook != NULL ? Py_BuildValue("{s:O}", "after_in_child", hook) : NULL;
+    PyObject *done = add != NULL && named != NULL && none != NULL ? PyObject_Call(add, none, named) : NULL;
+    registered = done != NULL;
+    Py_XDECREF(done);
+    Py_XDECREF(named);
+    Py_XDECREF(none);
+    Py_XDECREF(add);
+    Py_XDECREF(hook);
+    Py_XDECREF(os);
+    return registered ? 0 : -1;
+}
+
+int wr_py_session_add(PyObject *module) {
+    static PyTypeObject *tool_type;
+    if (wr_py_add_type(module, "ToolConnection", &tool_spec, &tool_type) != 0 ||
+        PyModule_AddFunctions(module, functions) != 0) {
+        return -1;
+    }
+    return register_fork_hook(module);
+}

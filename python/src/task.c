@@ -1,0 +1,845 @@
+/* Task: one claimed task from its arguments to its seal. */
+#include "core.h"
+
+#include <string.h>
+
+PyTypeObject *wr_py_task_type;
+
+enum { TASK_ID_BYTES = 24, STACK_ARGS = 32, YIELD_TICK_NS = 100000000 };
+
+static PyObject *done_object;              /* _core.DONE */
+static _Thread_local wr_py_task *running;  /* innermost task of this thread */
+
+wr_py_task *wr_py_task_current(void) {
+    return running;
+}
+
+static void enter(wr_py_task *t) {
+    t->outer = running;
+    running = t;
+}
+
+static void leave(wr_py_task *t) {
+    if (running == t) {
+        running = t->outer;
+        t->outer = NULL;
+    }
+}
+
+/* ---- Life ---- */
+
+wr_py_task *wr_py_task_new(void) {
+    allocfunc alloc = (allocfunc)PyType_GetSlot(wr_py_task_type, Py_tp_alloc);
+    wr_py_task *t = (wr_py_task *)alloc(wr_py_task_type, 0);
+    if (t != NULL) {
+        t->session = wr_py.session;
+        t->sealed = true; /* until something is claimed */
+    }
+    return t;
+}
+
+static bool is_live(const wr_py_task *t) {
+    return t->session == wr_py.session && wr_py.client != NULL;
+}
+
+static void task_dealloc(PyObject *self) {
+    wr_py_task *t = (wr_py_task *)self;
+    if (!t->sealed && !t->abandoned && is_live(t)) {
+        wr_error error = {.status = WR_E_INTERNAL};
+        snprintf(error.text, sizeof error.text, "the worker dropped the task without a result");
+        wr_py_loans_end(&t->loans);
+        (void)wr_task_fail(wr_py.client, &t->task, &error);
+    }
+    wr_py_loans_end(&t->loans);
+    wr_py_loans_done(&t->loans);
+    Py_XDECREF(t->extra);
+    wr_py_free_object(self);
+}
+
+/* Makes room for the next claim in the same object. */
+void wr_py_task_reset(wr_py_task *t) {
+    Py_CLEAR(t->extra);
+    t->head = (wr_py_args_head){.num_returns = 1};
+    t->head_read = false;
+    t->readable = true;
+    t->sealed = false;
+    t->abandoned = false;
+    t->session = wr_py.session;
+}
+
+/* ---- Arguments ---- */
+
+static wr_py_decoder args_decoder(wr_py_task *t) {
+    return (wr_py_decoder){
+        .at = t->task.args.stream,
+        .end = t->task.args.stream + t->task.args.stream_bytes,
+        .view = &t->task.args,
+        .loans = &t->loans,
+        .holder = t->task.ref,
+        .links = t->task.refs,
+        .link_count = t->task.ref_count,
+    };
+}
+
+/* The head, once; `extra` is decoded by hook and cached by its bytes. 0, or -1 with an exception. */
+static int read_head(wr_py_task *t, wr_py_decoder *d) {
+    if (wr_py_decode_head(d, &t->head) != 0) {
+        return -1;
+    }
+    if (t->head_read || t->head.extra == NULL) {
+        t->head_read = true;
+        return 0;
+    }
+    static PyObject *cache;
+    if (cache == NULL && (cache = PyDict_New()) == NULL) {
+        return -1;
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)t->head.extra, (Py_ssize_t)t->head.extra_bytes);
+    PyObject *known = bytes != NULL ? PyDict_GetItemWithError(cache, bytes) : NULL;
+    Py_XINCREF(known);
+    if (known == NULL && bytes != NULL && !PyErr_Occurred()) {
+        known = wr_py_hook_call(WR_PY_HOOK_call_extra, bytes, NULL);
+        enum { CACHED_MAX = 1024 };
+        if (known != NULL && PyDict_Size(cache) < CACHED_MAX && PyDict_SetItem(cache, bytes, known) != 0) {
+            Py_CLEAR(known);
+        }
+    }
+    Py_XDECREF(bytes);
+    if (known == NULL) {
+        return -1;
+    }
+    t->extra = known;
+    t->head_read = true;
+    return 0;
+}
+
+/* Decoded arguments in a vector with one free place before it; freed by args_free. */
+typedef struct args {
+    PyObject *stack[STACK_ARGS + 1];
+    PyObject **values; /* behind the free place */
+    PyObject *names;
+    uint32_t positional, total;
+} args;
+
+static int args_read(wr_py_task *t, args *a) {
+    wr_py_decoder d = args_decoder(t);
+    a->names = NULL;
+    a->total = 0;
+    if (read_head(t, &d) != 0) {
+        return -1;
+    }
+    const size_t total = (size_t)t->head.positional + t->head.keywords;
+    PyObject **memory = a->stack;
+    if (total > STACK_ARGS && (memory = PyMem_Malloc((total + 1) * sizeof *memory)) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    a->values = memory + 1;
+    if (t->task.args.stream_bytes > 0 && wr_py_decode_args(&d, &t->head, a->values, &a->names) != 0) {
+        if (memory != a->stack) {
+            PyMem_Free(memory);
+        }
+        return -1;
+    }
+    a->positional = t->head.positional;
+    a->total = (uint32_t)total;
+    return 0;
+}
+
+static void args_free(args *a) {
+    for (uint32_t k = 0; k < a->total; k++) {
+        Py_DECREF(a->values[k]);
+    }
+    Py_XDECREF(a->names);
+    if (a->values - 1 != a->stack) {
+        PyMem_Free(a->values - 1);
+    }
+}
+
+/* Calls the function with the task's arguments; the arguments are dropped again. */
+static PyObject *call(wr_py_task *t, PyObject *callable) {
+    if (WR_LIKELY(t->task.args.stream_bytes == 0)) {
+        t->head = (wr_py_args_head){.num_returns = 1};
+        t->head_read = true;
+        return PyObject_CallNoArgs(callable);
+    }
+    args a;
+    if (args_read(t, &a) != 0) {
+        return NULL;
+    }
+    PyObject *result = wr_py_vector_call(callable, a.values, (Py_ssize_t)a.positional, a.names);
+    args_free(&a);
+    return result;
+}
+
+/* ---- The end: encode; announce; drop the result; end the loans; seal ---- */
+
+static void mark_sealed(wr_py_task *t) {
+    t->sealed = true;
+    t->readable = false;
+}
+
+static bool seal_error(wr_py_task *t, const wr_error *error) {
+    wr_py_loans_end(&t->loans);
+    mark_sealed(t);
+    return is_live(t) && wr_task_fail(wr_py.client, &t->task, error);
+}
+
+static bool seal_now(wr_py_task *t) {
+    wr_py_loans_end(&t->loans);
+    mark_sealed(t);
+    return wr_task_seal(wr_py.client, &t->task);
+}
+
+/* Encodes items and stores them as the result, still unsealed. 0, or -1 with an exception, or 1: *error. */
+static int store_items(wr_py_task *t, wr_kind kind, PyObject *const *items, uint32_t count, wr_error *error) {
+    wr_py_sink *one_sink = NULL, **sinks = count == 1 ? &one_sink : PyMem_Calloc(count, sizeof *sinks);
+    wr_value one_value, *values = count == 1 ? &one_value : PyMem_Calloc(count, sizeof *values);
+    int status = sinks != NULL && values != NULL ? 0 : -1;
+    if (status != 0) {
+        PyErr_NoMemory();
+    }
+    for (uint32_t k = 0; status == 0 && k < count; k++) {
+        sinks[k] = wr_py_sink_take();
+        status = sinks[k] != NULL ? wr_py_encode(sinks[k], items[k]) : -1;
+        if (status == 0) {
+            values[k] = wr_py_sink_value(sinks[k]);
+        }
+    }
+    if (status == 0 && !is_live(t)) {
+        (void)wr_py_raise_status(WR_E_STATE, "the session ended while the task ran", "");
+        status = -1;
+    }
+    if (status == 0) {
+        status = wr_task_result(wr_py.client, &t->task, kind, values, count, error) == WR_OK ? 0 : 1;
+    }
+    for (uint32_t k = 0; sinks != NULL && k < count; k++) {
+        wr_py_sink_give(sinks[k]);
+    }
+    if (count != 1) {
+        PyMem_Free(sinks);
+        PyMem_Free(values);
+    }
+    return status;
+}
+
+/* The first reference argument that is an error: the task ends with the same error, and does not run. */
+static bool fail_by_argument(wr_py_task *t) {
+    for (uint32_t k = 0; k < t->task.ref_count; k++) {
+        wr_view view;
+        const wr_kind kind = wr_peek(wr_py.client, t->task.refs[k]);
+        if (WR_LIKELY(kind == WR_KIND_VALUE || kind == WR_KIND_VALUES) ||
+            wr_view_get(wr_py.client, t->task.refs[k], &view, NULL) != WR_OK) {
+            continue;
+        }
+        wr_error error = {0};
+        if (kind == WR_KIND_SYSTEM_ERROR) {
+            wr_view_error(&view, &error);
+            mark_sealed(t);
+            (void)wr_task_fail(wr_py.client, &t->task, &error);
+            return true;
+        }
+        if (view.ref_count > 0 || view.buffer_count > 0) {
+            return false; /* decoding the arguments raises it, and what is raised is sealed */
+        }
+        const wr_value same = {.stream = view.stream, .stream_bytes = view.stream_bytes};
+        mark_sealed(t);
+        if (wr_task_result(wr_py.client, &t->task, WR_KIND_ERROR, &same, 1, &error) == WR_OK) {
+            (void)wr_task_seal(wr_py.client, &t->task);
+        } else {
+            (void)wr_task_fail(wr_py.client, &t->task, &error);
+        }
+        return true;
+    }
+    return false;
+}
+
+static bool finish_with_exception(wr_py_task *t);
+
+/* The items of num_returns > 1; NULL with ValueError. New list. */
+static PyObject *items_of(PyObject *value, int32_t num_returns) {
+    PyObject *list = PySequence_List(value);
+    if (list == NULL) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "the task returned a %R, but num_returns is %d: it must return that many values",
+                     (PyObject *)Py_TYPE(value), (int)num_returns);
+        return NULL;
+    }
+    if (PyList_Size(list) != num_returns) {
+        PyErr_Format(PyExc_ValueError, "the task returned %zd values, but num_returns is %d", PyList_Size(list),
+                     (int)num_returns);
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+static bool finish_with_value(wr_py_task *t, PyObject *value) {
+    wr_error error = {0};
+    int status;
+    if (WR_LIKELY(t->head.num_returns == 1)) {
+        status = store_items(t, WR_KIND_VALUE, &value, 1, &error);
+    } else if (t->head.num_returns <= 0) {
+        PyObject *none = Py_None;
+        status = store_items(t, WR_KIND_VALUE, &none, 1, &error);
+    } else {
+        PyObject *list = items_of(value, t->head.num_returns);
+        const uint32_t count = (uint32_t)t->head.num_returns;
+        PyObject **items = list != NULL ? PyMem_Malloc(count * sizeof *items) : NULL;
+        status = items != NULL ? 0 : -1;
+        for (uint32_t k = 0; status == 0 && k < count; k++) {
+            items[k] = PyList_GetItem(list, (Py_ssize_t)k);
+        }
+        if (status == 0) {
+            status = store_items(t, WR_KIND_VALUE, items, count, &error);
+        }
+        PyMem_Free(items);
+        Py_XDECREF(list);
+    }
+    Py_DECREF(value); /* may run __del__; its views are dropped before the loans are looked at */
+    if (WR_LIKELY(status == 0)) {
+        return is_live(t) ? seal_now(t) : false;
+    }
+    return status < 0 ? finish_with_exception(t) : seal_error(t, &error);
+}
+
+/* `error` packed by the Python half and sealed. */
+static bool seal_packed(wr_py_task *t, PyObject *exception) {
+    wr_error error = {0};
+    PyObject *name = NULL;
+    if (wr_py_function_of(t->task.function, &name) == NULL) {
+        PyErr_Clear();
+        name = NULL;
+    }
+    PyObject *payload = wr_py_hook_call(WR_PY_HOOK_pack_error, exception, name != NULL ? name : Py_None);
+    const int status = payload != NULL ? store_items(t, WR_KIND_ERROR, &payload, 1, &error) : -1;
+    Py_XDECREF(payload);
+    if (status == 0) {
+        return true;
+    }
+    if (status < 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
+        const char *utf8 = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+        error.status = WR_E_TASK_FAILED;
+        snprintf(error.text, sizeof error.text, "the task failed, and its exception could not be stored: %.500s",
+                 utf8 != NULL ? utf8 : "?");
+        PyErr_Clear();
+        Py_XDECREF(text);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+    }
+    (void)seal_error(t, &error);
+    return false;
+}
+
+/* Application errors count against max_retries only if the call asks for it. */
+static bool retried(wr_py_task *t, PyObject *exception) {
+    if ((t->task.flags & WR_CALL_RETRY_ERRORS) == 0 || !is_live(t)) {
+        return false;
+    }
+    if (wr_py_hook_find(WR_PY_HOOK_should_retry) != NULL) {
+        PyObject *answer = wr_py_hook_call(WR_PY_HOOK_should_retry, exception, t->extra != NULL ? t->extra : Py_None);
+        const bool yes = answer != NULL && PyObject_IsTrue(answer) == 1;
+        Py_XDECREF(answer);
+        if (PyErr_Occurred()) {
+            PyErr_Clear();
+        }
+        if (!yes || !is_live(t)) {
+            return false;
+        }
+    }
+    wr_py_loans_end(&t->loans);
+    if (!wr_task_retry(wr_py.client, &t->task)) {
+        return false;
+    }
+    mark_sealed(t); /* no longer ours */
+    return true;
+}
+
+/* Seals with the present exception, which is cleared. */
+static bool finish_with_exception(wr_py_task *t) {
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(exception, traceback);
+    }
+    bool ours = false, packed = false;
+    if (!is_live(t)) {
+        mark_sealed(t);
+    } else if (PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt) &&
+               wr_worker_cancel_wanted(wr_py.client) == t->task.ref) {
+        wr_error error = {.status = WR_E_CANCELLED};
+        snprintf(error.text, sizeof error.text, "the task was cancelled while it ran");
+        Py_CLEAR(type);
+        Py_CLEAR(exception);
+        Py_CLEAR(traceback);
+        ours = seal_error(t, &error);
+    } else if (retried(t, exception)) {
+        ours = true;
+    } else {
+        packed = seal_packed(t, exception);
+    }
+    /* The traceback's frames hold arguments: dropped before the loans end. */
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+    return packed && is_live(t) ? seal_now(t) : ours;
+}
+
+bool wr_py_task_finish(wr_py_task *t, PyObject *value) {
+    if (t->sealed) {
+        Py_XDECREF(value);
+        PyErr_Clear();
+        return false;
+    }
+    if (!is_live(t)) {
+        mark_sealed(t);
+        Py_XDECREF(value);
+        PyErr_Clear();
+        return false;
+    }
+    return value != NULL ? finish_with_value(t, value) : finish_with_exception(t);
+}
+
+/* ---- Streams, producer side ---- */
+
+/* Seals one item: 0 done, 1 no room yet (without `wait`), 2 the consumer is gone, -1 exception. */
+static int yield_item(wr_py_task *t, PyObject *value, bool wait) {
+    wr_py_sink *sink = wr_py_sink_take();
+    if (sink == NULL) {
+        return -1;
+    }
+    int result = wr_py_encode(sink, value);
+    while (result == 0) {
+        if (!is_live(t)) {
+            (void)wr_py_client();
+            result = -1;
+            break;
+        }
+        const wr_value stored = wr_py_sink_value(sink);
+        wr_error error = {0};
+        wr_status status = wr_task_yield(wr_py.client, &t->task, WR_KIND_VALUE, &stored, &error);
+        if (WR_LIKELY(status == WR_OK)) {
+            break;
+        }
+        if (status == WR_E_CANCELLED) {
+            result = 2;
+        } else if (status != WR_E_AGAIN) {
+            if (error.status == WR_OK) {
+                error.status = status;
+            }
+            (void)wr_py_raise(&error);
+            result = -1;
+        } else if (!wait) {
+            result = 1;
+        } else {
+            wr_py_look look;
+            wr_py_look_begin(&look, wr_py.client);
+            status = wr_task_yield_wait(look.client, &t->task, YIELD_TICK_NS);
+            if (wr_py_look_end(&look) != 0 || PyErr_CheckSignals() != 0) {
+                result = -1;
+            } else if (status == WR_E_RAYLET_DIED) {
+                (void)wr_py_raise_status(status, wr_status_text(status), "");
+                result = -1;
+            }
+        }
+    }
+    wr_py_sink_give(sink);
+    return result;
+}
+
+/* Drives a generator to its end: what the task returns then (None), or NULL with an exception. Consumes `made`. */
+static PyObject *drive(wr_py_task *t, PyObject *made) {
+    PyObject *iterator = PyIter_Check(made) ? made : NULL;
+    if (iterator == NULL) {
+        PyErr_Format(PyExc_TypeError, "a streaming task must return a generator, not %R", (PyObject *)Py_TYPE(made));
+        Py_DECREF(made);
+        return NULL;
+    }
+    int yielded = 0;
+    PyObject *item;
+    while (yielded == 0 && (item = PyIter_Next(iterator)) != NULL) {
+        yielded = yield_item(t, item, true);
+        Py_DECREF(item);
+    }
+    if (yielded == 2) { /* close() runs the generator's finally */
+        PyObject *closed = PyObject_HasAttrString(iterator, "close") ? PyObject_CallMethod(iterator, "close", NULL) : NULL;
+        Py_XDECREF(closed);
+        if (closed == NULL) {
+            PyErr_Clear();
+        }
+    }
+    Py_DECREF(iterator);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- Running ---- */
+
+/* What an event loop has to drive. */
+static bool is_async(PyObject *result) {
+    static PyTypeObject *coroutine, *async_generator;
+    if (WR_UNLIKELY(coroutine == NULL)) {
+        PyObject *types = PyImport_ImportModule("types");
+        coroutine = types != NULL ? (PyTypeObject *)PyObject_GetAttrString(types, "CoroutineType") : NULL;
+        async_generator = types != NULL ? (PyTypeObject *)PyObject_GetAttrString(types, "AsyncGeneratorType") : NULL;
+        Py_XDECREF(types);
+        PyErr_Clear();
+    }
+    PyTypeObject *type = Py_TYPE(result);
+    return type == coroutine || type == async_generator;
+}
+
+int wr_py_task_run(wr_py_task *t, PyObject **out) {
+    if (WR_UNLIKELY(t->task.ref_count > 0) && fail_by_argument(t)) {
+        return WR_PY_RAN;
+    }
+    enter(t);
+    PyObject *callable = wr_py_function_of(t->task.function, NULL);
+    PyObject *result = NULL;
+    if (WR_LIKELY(callable != NULL)) {
+        Py_INCREF(callable); /* the table may change while it runs */
+        result = call(t, callable);
+        Py_DECREF(callable);
+    }
+    if (result != NULL && WR_UNLIKELY((t->task.flags & WR_CALL_STREAM) != 0)) {
+        if (out != NULL && is_async(result)) {
+            leave(t);
+            *out = result;
+            return WR_PY_RAN;
+        }
+        result = drive(t, result);
+    } else if (out != NULL && result != NULL && is_async(result)) {
+        leave(t);
+        *out = result;
+        return WR_PY_RAN;
+    }
+    leave(t);
+    if (WR_UNLIKELY(result == NULL) && PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        t->abandoned = true; /* the process is about to end: that is what the raylet will see */
+        return WR_PY_LEFT;
+    }
+    (void)wr_py_task_finish(t, result);
+    return WR_PY_RAN;
+}
+
+/* ---- The Python type ---- */
+
+static bool usable(wr_py_task *t) {
+    if (!is_live(t)) {
+        if (wr_py_client() != NULL) {
+            (void)wr_py_raise_status(WR_E_STATE, "the task is from a session that has ended", "");
+        }
+        return false;
+    }
+    return true;
+}
+
+/* What the task was lent ends with its seal. */
+static bool readable(wr_py_task *t) {
+    if (usable(t) && !t->readable) {
+        (void)wr_py_raise_status(WR_E_STATE, "the task is done: its arguments are gone", "");
+    }
+    return t->readable && is_live(t);
+}
+
+/* The head is needed by attributes, too. */
+static bool head_ready(wr_py_task *t) {
+    if (t->head_read) {
+        return true;
+    }
+    if (!readable(t)) {
+        return false;
+    }
+    wr_py_decoder d = args_decoder(t);
+    return read_head(t, &d) == 0;
+}
+
+static PyObject *task_args(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    wr_py_task *t = (wr_py_task *)self;
+    args a;
+    if (!readable(t) || args_read(t, &a) != 0) {
+        return NULL;
+    }
+    PyObject *positional = PyTuple_New((Py_ssize_t)a.positional), *named = PyDict_New();
+    bool good = positional != NULL && named != NULL;
+    for (uint32_t k = 0; good && k < a.positional; k++) {
+        Py_INCREF(a.values[k]);
+        PyTuple_SetItem(positional, (Py_ssize_t)k, a.values[k]);
+    }
+    for (uint32_t k = a.positional; good && k < a.total; k++) {
+        good = PyDict_SetItem(named, PyTuple_GetItem(a.names, (Py_ssize_t)(k - a.positional)), a.values[k]) == 0;
+    }
+    args_free(&a);
+    if (!good) {
+        Py_XDECREF(positional);
+        Py_XDECREF(named);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", positional, named);
+}
+
+static PyObject *done(void) {
+    Py_INCREF(done_object);
+    return done_object;
+}
+
+static PyObject *task_run(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    wr_py_task *t = (wr_py_task *)self;
+    if (t->sealed) {
+        return done();
+    }
+    if (!usable(t)) {
+        return NULL;
+    }
+    PyObject *out = NULL;
+    if (wr_py_task_run(t, &out) != WR_PY_RAN) {
+        return NULL;
+    }
+    return out != NULL ? out : done();
+}
+
+static PyObject *task_step(PyObject *self, PyObject *coroutine) {
+    wr_py_task *t = (wr_py_task *)self;
+    if (!usable(t)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    enter(t);
+    const PySendResult sent = PyIter_Send(coroutine, Py_None, &result);
+    leave(t);
+    if (sent == PYGEN_NEXT) {
+        return result;
+    }
+    if (sent == PYGEN_ERROR && PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        t->abandoned = true;
+        return NULL;
+    }
+    (void)wr_py_task_finish(t, sent == PYGEN_RETURN ? result : NULL);
+    return done();
+}
+
+static PyObject *task_enter(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    Py_INCREF(self);
+    enter((wr_py_task *)self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *task_leave(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    if (running == (wr_py_task *)self) {
+        leave((wr_py_task *)self);
+        Py_DECREF(self);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *task_finish(PyObject *self, PyObject *value) {
+    wr_py_task *t = (wr_py_task *)self;
+    if (!t->sealed && !head_ready(t)) {
+        return NULL;
+    }
+    Py_INCREF(value);
+    return PyBool_FromLong(wr_py_task_finish(t, value));
+}
+
+static PyObject *task_fail(PyObject *self, PyObject *error) {
+    wr_py_task *t = (wr_py_task *)self;
+    if (!PyExceptionInstance_Check(error)) {
+        PyErr_Format(PyExc_TypeError, "fail needs an exception, not %.200R", error);
+        return NULL;
+    }
+    if (!t->sealed && !head_ready(t)) {
+        return NULL;
+    }
+    Py_INCREF(error);
+    PyObject *type = (PyObject *)Py_TYPE(error);
+    Py_INCREF(type);
+    PyErr_Restore(type, error, PyException_GetTraceback(error));
+    return PyBool_FromLong(wr_py_task_finish(t, NULL));
+}
+
+static PyObject *task_fail_system(PyObject *self, PyObject *arguments) {
+    wr_py_task *t = (wr_py_task *)self;
+    const char *status, *text, *hint = "";
+    if (!PyArg_ParseTuple(arguments, "ss|s", &status, &text, &hint)) {
+        return NULL;
+    }
+    if (t->sealed) {
+        Py_RETURN_FALSE;
+    }
+    wr_error error = {.status = wr_py_status_of(status)};
+    snprintf(error.text, sizeof error.text, "%s", text);
+    snprintf(error.hint, sizeof error.hint, "%s", hint);
+    return PyBool_FromLong(seal_error(t, &error));
+}
+
+static PyObject *task_retry(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    wr_py_task *t = (wr_py_task *)self;
+    if (t->sealed || !is_live(t)) {
+        Py_RETURN_FALSE;
+    }
+    wr_py_loans_end(&t->loans);
+    const bool given = wr_task_retry(wr_py.client, &t->task);
+    if (given) {
+        mark_sealed(t);
+    }
+    return PyBool_FromLong(given);
+}
+
+static PyObject *task_yield_item(PyObject *self, PyObject *arguments, PyObject *kwargs) {
+    static char *names[] = {"value", "wait", NULL};
+    PyObject *value;
+    int wait = 1;
+    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "O|p", names, &value, &wait) || !usable((wr_py_task *)self)) {
+        return NULL;
+    }
+    const int result = yield_item((wr_py_task *)self, value, wait != 0);
+    return result < 0 ? NULL : PyLong_FromLong(result);
+}
+
+static PyObject *task_abandon(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    ((wr_py_task *)self)->abandoned = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *task_id_bytes(const wr_py_task *t) {
+    uint8_t id[28];
+    const wr_py_ref ref = {.handle = t->task.ref, .session = t->session & 0x3fffffff};
+    wr_py_ref_id(&ref, id);
+    return PyBytes_FromStringAndSize((const char *)id, TASK_ID_BYTES);
+}
+
+static PyObject *get_id(PyObject *self, void *ignored) {
+    (void)ignored;
+    return task_id_bytes((wr_py_task *)self);
+}
+
+static PyObject *get_name(PyObject *self, void *ignored) {
+    (void)ignored;
+    PyObject *name = NULL;
+    if (wr_py_function_of(((wr_py_task *)self)->task.function, &name) == NULL) {
+        return NULL;
+    }
+    Py_INCREF(name);
+    return name;
+}
+
+static PyObject *get_callable(PyObject *self, void *ignored) {
+    (void)ignored;
+    PyObject *callable = wr_py_function_of(((wr_py_task *)self)->task.function, NULL);
+    Py_XINCREF(callable);
+    return callable;
+}
+
+static PyObject *get_num_returns(PyObject *self, void *ignored) {
+    (void)ignored;
+    wr_py_task *t = (wr_py_task *)self;
+    return head_ready(t) ? PyLong_FromLong(t->head.num_returns) : NULL;
+}
+
+static PyObject *get_extra(PyObject *self, void *ignored) {
+    (void)ignored;
+    wr_py_task *t = (wr_py_task *)self;
+    if (!head_ready(t)) {
+        return NULL;
+    }
+    PyObject *extra = t->extra != NULL ? t->extra : Py_None;
+    Py_INCREF(extra);
+    return extra;
+}
+
+static PyObject *get_sealed(PyObject *self, void *ignored) {
+    (void)ignored;
+    return PyBool_FromLong(((wr_py_task *)self)->sealed);
+}
+
+static PyMethodDef task_methods[] = {
+    {"args", task_args, METH_NOARGS, NULL},
+    {"run", task_run, METH_NOARGS, NULL},
+    {"step", task_step, METH_O, NULL},
+    {"enter", task_enter, METH_NOARGS, NULL},
+    {"leave", task_leave, METH_NOARGS, NULL},
+    {"finish", task_finish, METH_O, NULL},
+    {"fail", task_fail, METH_O, NULL},
+    {"fail_system", task_fail_system, METH_VARARGS, NULL},
+    {"retry", task_retry, METH_NOARGS, NULL},
+    {"yield_item", WR_PY_FUNCTION(task_yield_item), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"abandon", task_abandon, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+#define TASK_MEMBER(name, type, field) {name, type, (Py_ssize_t)(offsetof(wr_py_task, task) + offsetof(wr_task, field)), READONLY, NULL}
+static PyMemberDef task_members[] = {
+    TASK_MEMBER("handle", T_ULONGLONG, ref),
+    TASK_MEMBER("function", T_UINT, function),
+    TASK_MEMBER("attempt", T_UINT, attempt),
+    TASK_MEMBER("max_retries", T_INT, max_retries),
+    TASK_MEMBER("flags", T_UINT, flags),
+    TASK_MEMBER("lane", T_UINT, lane),
+    TASK_MEMBER("port", T_UINT, port),
+    TASK_MEMBER("caller_slot", T_UINT, caller_slot),
+    {NULL, 0, 0, 0, NULL},
+};
+static PyGetSetDef task_getset[] = {
+    {"id", get_id, NULL, NULL, NULL},
+    {"name", get_name, NULL, NULL, NULL},
+    {"callable", get_callable, NULL, NULL, NULL},
+    {"num_returns", get_num_returns, NULL, NULL, NULL},
+    {"extra", get_extra, NULL, NULL, NULL},
+    {"sealed", get_sealed, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot task_slots[] = {
+    {Py_tp_dealloc, task_dealloc}, {Py_tp_methods, task_methods}, {Py_tp_members, task_members},
+    {Py_tp_getset, task_getset},   {0, NULL},
+};
+static PyType_Spec task_spec = {
+    .name = "whipray._core.Task",
+    .basicsize = sizeof(wr_py_task),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = task_slots,
+};
+
+static PyObject *current_task(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    PyObject *task = running != NULL ? (PyObject *)running : Py_None;
+    Py_INCREF(task);
+    return task;
+}
+
+static PyObject *current_task_id(PyObject *module, PyObject *ignored) {
+    (void)module;
+    (void)ignored;
+    if (running == NULL) {
+        Py_RETURN_NONE;
+    }
+    return task_id_bytes(running);
+}
+
+static PyMethodDef functions[] = {
+    {"current_task", current_task, METH_NOARGS, NULL},
+    {"current_task_id", current_task_id, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+int wr_py_task_add(PyObject *module) {
+    if (wr_py_add_type(module, "Task", &task_spec, &wr_py_task_type) != 0 || PyModule_AddFunctions(module, functions) != 0) {
+        return -1;
+    }
+    if (done_object == NULL) {
+        done_object = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+    }
+    return done_object != NULL ? PyModule_AddObjectRef(module, "DONE", done_object) : -1;
+}

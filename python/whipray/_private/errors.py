@@ -1,0 +1,170 @@
+"""Between exceptions and what travels: statuses of the engine and errors of user code."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+from whipray import exceptions as ex
+from whipray._private import serialization
+
+CONSTRUCTOR_FAILED: Final = "the constructor of "
+"""What the text of an actor's death begins with when its constructor raised."""
+
+PAYLOAD_VERSION: Final = 1
+SYSTEM_PAYLOAD: Final = 0
+"""Version of an error of the engine that was met when a call was made."""
+TRACEBACK_MAX: Final = 1 << 16
+"""Characters of a remote traceback that are kept: its end, where the error is."""
+
+
+def _lost(cls: type[ex.ObjectLostError]) -> Callable[[str], BaseException]:
+    def make(text: str) -> BaseException:
+        error = cls()
+        error.detail = text
+        return error
+
+    return make
+
+
+def _actor_died(text: str) -> BaseException:
+    return ex.ActorDiedError(
+        error_msg=text, actor_init_failed=text.lower().startswith(CONSTRUCTOR_FAILED)
+    )
+
+
+def _cancelled(text: str) -> BaseException:
+    return ex.TaskCancelledError(error_message=text)
+
+
+_BY_STATUS: Final[dict[str, Callable[[str], BaseException]]] = {
+    "INVALID": ValueError,
+    "TYPE": TypeError,
+    "NOT_FOUND": ValueError,
+    "EXISTS": ex.ActorAlreadyExistsError,
+    "UNSUPPORTED": NotImplementedError,
+    "TIMEOUT": ex.GetTimeoutError,
+    "INTERRUPTED": KeyboardInterrupt,
+    "AGAIN": ex.RaySystemError,
+    "UNAUTHENTICATED": ex.AuthenticationError,
+    "DENIED": PermissionError,
+    "STATE": ex.RaySystemError,
+    "CANCELLED": _cancelled,
+    "OBJECT_STORE_FULL": ex.ObjectStoreFullError,
+    "OBJECT_LOST": _lost(ex.ObjectLostError),
+    "OWNER_DIED": _lost(ex.OwnerDiedError),
+    "OBJECT_FREED": _lost(ex.ObjectFreedError),
+    "OUT_OF_DISK": ex.OutOfDiskError,
+    "CORRUPT": ex.RaySystemError,
+    "TASK_FAILED": ex.RaySystemError,
+    "WORKER_DIED": ex.WorkerCrashedError,
+    "ACTOR_DIED": _actor_died,
+    "ACTOR_UNAVAILABLE": ex.ActorUnavailableError,
+    "UNSCHEDULABLE": ex.TaskUnschedulableError,
+    "ENV_SETUP": ex.RuntimeEnvSetupError,
+    "PG_REMOVED": ex.TaskPlacementGroupRemoved,
+    "PENDING_CALLS": ex.PendingCallsLimitExceeded,
+    "DEVICE": RuntimeError,
+    "DEVICE_MEMORY": MemoryError,
+    "NO_MEMORY": MemoryError,
+    "IO": OSError,
+    "LIMIT": ex.RaySystemError,
+    "RAYLET_DIED": ex.LocalRayletDiedError,
+    "VERSION": ex.RaySystemError,
+    "PROTOCOL": ex.RaySystemError,
+    "NODE_DIED": ex.NodeDiedError,
+    "UNAVAILABLE": ConnectionError,
+    "INTERNAL": ex.RaySystemError,
+}
+
+
+def system_error(status: str, text: str, hint: str = "") -> BaseException:
+    """Make the exception for a status of the engine (hook ``system_error``).
+
+    The status stays readable as ``error.whipray_status``.
+    """
+    said = f"{text} ({hint})" if hint else text
+    make = _BY_STATUS.get(status)
+    error = make(said) if make is not None else ex.RaySystemError(f"{status}: {said}")
+    error.whipray_status = status  # type: ignore[attr-defined]
+    return error
+
+
+def status_of(error: BaseException) -> str:
+    """Return the engine's status that an exception stands for, or an empty text."""
+    return getattr(error, "whipray_status", "")
+
+
+def format_error(error: BaseException) -> str:
+    """Return an exception with its traceback as text, cut to its end if it is huge."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if len(text) > TRACEBACK_MAX:
+        text = f"[{len(text) - TRACEBACK_MAX} characters left out]\n{text[-TRACEBACK_MAX:]}"
+    return text
+
+
+class Origin:
+    """Where errors of this process come from; filled by the worker."""
+
+    node_ip = "127.0.0.1"
+    actor_id: str | None = None
+    actor_repr: Callable[[], str] | None = None
+
+
+def pack_error(error: BaseException, task_name: str | None) -> tuple[Any, ...]:
+    """Turn an exception into plain values (hook ``pack_error``).
+
+    An error that came here from another task keeps its cause; its text shows both places. Without
+    a task's name it is the engine's own, met at the call: it comes back as it is.
+    """
+    if task_name is None:
+        return (SYSTEM_PAYLOAD, status_of(error), str(error))
+    cause = error.cause if isinstance(error, ex.RayTaskError) else error
+    try:
+        text = format_error(error)
+    except Exception as broken:  # a __str__ of the user that raises
+        text = f"{type(error).__name__} (its text could not be made: {broken!r})"
+    try:
+        pickled = serialization.dumps(cause)
+    except Exception:
+        pickled = b""
+    shown = None
+    if Origin.actor_repr is not None:
+        try:
+            shown = Origin.actor_repr()
+        except Exception:
+            shown = None
+    return (
+        PAYLOAD_VERSION,
+        task_name,
+        text,
+        pickled,
+        type(cause).__name__,
+        os.getpid(),
+        Origin.node_ip,
+        shown,
+        Origin.actor_id,
+    )
+
+
+def task_error(payload: Any) -> BaseException:
+    """Turn what `pack_error` made into the exception that `get` raises (hook ``task_error``)."""
+    if payload[0] == SYSTEM_PAYLOAD:
+        return system_error(*payload[1:])
+    if payload[0] != PAYLOAD_VERSION:
+        return ex.RaySystemError(f"an error of version {payload[0]}, which this one cannot read")
+    _, name, text, pickled, _, pid, ip, actor_repr, actor_id = payload
+    cause: BaseException
+    try:
+        cause = serialization.loads(pickled) if pickled else ex.UnserializableException(text)
+    except Exception:  # its class is not here, or refuses its own arguments
+        cause = ex.UnserializableException(text)
+    if not isinstance(cause, BaseException):
+        cause = ex.UnserializableException(text)
+    error = ex.RayTaskError(
+        name, text, cause, pid=pid, ip=ip, actor_repr=actor_repr, actor_id=actor_id
+    ).as_instanceof_cause()
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,151 @@
+"""Where a cluster's files lie, its token, and how an address is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from whipray._private import config
+
+TOKEN_MIN: Final = 16
+
+
+def base_dir(parent: str | None = None) -> Path:
+    """Folder of all sessions of this user: ``/tmp/whipray-UID``.
+
+    Parameters
+    ----------
+    parent : str, optional
+        Another parent than ``WHIPRAY_TMPDIR`` and ``/tmp``.
+    """
+    return Path(parent or config.text("TMPDIR") or "/tmp") / f"whipray-{os.getuid()}"
+
+
+def make_private(path: Path) -> None:
+    """Make a folder that only this user can enter, or check that it is one.
+
+    Raises
+    ------
+    PermissionError
+        If it is a link, belongs to another user, or others can enter it.
+    """
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise PermissionError(f"{path} is no folder") from None
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise PermissionError(f"{path} is a link, not a folder of this user")
+    if found.st_uid != os.getuid():
+        raise PermissionError(f"{path} belongs to user {found.st_uid}, not to {os.getuid()}")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise PermissionError(f"{path} can be entered by others; remove it or chmod it to 0700")
+
+
+def token_file() -> Path:
+    """The file of the user's token, made at first use.
+
+    ``WHIPRAY_AUTH_TOKEN_PATH`` names another one.
+    """
+    chosen = config.text("AUTH_TOKEN_PATH")
+    path = Path(chosen).expanduser() if chosen else Path.home() / ".whipray" / "auth_token"
+    if path.exists():
+        return path
+    if chosen:
+        raise FileNotFoundError(f"WHIPRAY_AUTH_TOKEN_PATH names {path}, which does not exist")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Written aside and linked into place: another program never reads half a token.
+    fresh = path.parent / f".auth_token_{os.getpid()}_{secrets.token_hex(4)}"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(32) + "\n")
+    try:
+        os.link(fresh, path)
+    except FileExistsError:  # another program was faster
+        pass
+    finally:
+        fresh.unlink()
+    return path
+
+
+def token() -> str:
+    """The token: ``WHIPRAY_AUTH_TOKEN``, or what `token_file` holds.
+
+    Raises
+    ------
+    PermissionError
+        If others can read the file, or it holds no token.
+    """
+    given = config.text("AUTH_TOKEN")
+    if given:
+        return given.strip()
+    path = token_file()
+    found = path.stat()
+    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise PermissionError(f"the token file {path} must be this user's alone (chmod 600)")
+    text = path.read_text(encoding="utf-8").strip()
+    if len(text) < TOKEN_MIN:
+        raise PermissionError(f"the token in {path} is shorter than {TOKEN_MIN} characters")
+    return text
+
+
+def read_session(folder: Path) -> dict[str, Any]:
+    """Read ``session.json`` of a session; empty when there is none."""
+    try:
+        found = json.loads((folder / "session.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def sessions() -> Iterator[Path]:
+    """Folders of sessions whose raylet has a socket, newest first."""
+    found = [
+        path
+        for path in base_dir().glob("session_*")
+        if not path.is_symlink() and (path / "sockets" / "raylet").exists()
+    ]
+    yield from sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def running_cluster() -> Path | None:
+    """Folder of the cluster that ``whipray start`` left running here, or None.
+
+    The file ``current`` holds its address and, in the second line, its session's folder.
+    """
+    try:
+        lines = (base_dir() / "current").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    if len(lines) < 2:
+        return None
+    return session_of(lines[1].strip())
+
+
+def session_of(address: str) -> Path | None:
+    """Folder of the session that an address names on this machine, or None.
+
+    Parameters
+    ----------
+    address : str
+        A session's folder, its raylet's socket, or the ``host:port`` of its head.
+    """
+    if address.startswith("/"):
+        path = Path(address)
+        if path.name == "raylet" and path.parent.name == "sockets":
+            path = path.parent.parent
+        return path if (path / "sockets" / "raylet").exists() else None
+    host, _, port = address.rpartition(":")
+    for folder in sessions():
+        known = str(read_session(folder).get("gcs_address") or "")
+        if known == address:
+            return folder
+        known_port = known.rpartition(":")[2]
+        if host in ("localhost", "127.0.0.1", "0.0.0.0") and known_port == port:
+            return folder
+    return None

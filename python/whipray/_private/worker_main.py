@@ -1,0 +1,465 @@
+"""A worker's life: connect, run what the raylet assigns, end.
+
+The loop for tasks and for actors with one thread is the extension's (`run_worker`); here are the
+changes of assignment, the other kinds of actors, cancellation, and the ways to end:
+
+* told to end, or the actor's last handle is gone: ``__ray_shutdown__``, atexit, goodbye;
+* ``exit_actor()``: the same, and the running call fails with the actor's death;
+* ``sys.exit()`` in a task: atexit, but no goodbye, so that it counts as a death of the worker;
+* ``os._exit()``, a signal: the raylet sees it by itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import contextlib
+import inspect
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
+
+from whipray import _core
+from whipray._private import config, errors, functions, hooks
+from whipray._private import session as sessions
+from whipray._private.session import Assignment
+from whipray.exceptions import AsyncioActorExit, RayTaskError
+
+logger = logging.getLogger("whipray")
+
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+CANCELS_KEPT: Final = 1024
+
+
+class ActorExit(SystemExit):
+    """The actor ends because its code called `exit_actor` (or ``__ray_terminate__`` ran)."""
+
+
+class _Life:
+    """What this worker process is and does."""
+
+    def __init__(self) -> None:
+        self.instance: Any = None
+        self.actor_class: Any = None
+        self.handle_meta: Any = None
+        self.port = 0
+        self.exit_code = 0
+        self.cancels: collections.deque[int] = collections.deque(maxlen=CANCELS_KEPT)
+        self.on_cancel: Callable[[int], None] | None = None
+        self.user_set_threads = False
+
+
+_life = _Life()
+
+
+# ---- Cancellation ----------------------------------------------------------------------------
+
+
+def was_cancel_asked(handle: int) -> bool:
+    """Whether somebody asked this process to cancel a task."""
+    return handle in _life.cancels or _core.cancel_wanted() == handle
+
+
+def _on_interrupt(number: int, stack: Any) -> None:
+    """SIGINT: the raylet's sign that a task is to be cancelled.
+
+    It may arrive after the task: only the one that is wanted is interrupted.
+    """
+    wanted = _core.cancel_wanted()
+    if not wanted:
+        return
+    _life.cancels.append(wanted)
+    if _life.on_cancel is not None:
+        _life.on_cancel(wanted)
+    elif _life.instance is None and _core.cancel_is_current():
+        raise KeyboardInterrupt
+
+
+# ---- Functions and assignments ---------------------------------------------------------------
+
+
+def _load_function(number: int) -> tuple[Any, str, int]:
+    """Fetch and unpickle a function (hook ``load_function``)."""
+    reply = sessions.call("function_get", function=number)
+    meta: bytes = reply["meta"]
+    about = _core.unpack(meta)
+    target = _core.get(_core.ref_from_handle(sessions.handle_of(reply, "ref")))
+    functions.remember_loaded(target, meta, number)
+    return target, str(about.get("name") or reply.get("name") or "task"), int(about["max_calls"])
+
+
+def _set_resources(assignment: Assignment) -> None:
+    """Show what is assigned to libraries that look for it in the environment."""
+    cpus = assignment.resources.get("CPU", 0)
+    count = max(1, int(cpus))
+    if not _life.user_set_threads:
+        os.environ["OMP_NUM_THREADS"] = str(count)
+    if count > 1 and not _life.user_set_threads:
+        _allow_threads(count)
+    if assignment.gpu_ids and not config.flag("EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", False):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(assignment.gpu_ids)
+
+
+def _allow_threads(count: int) -> None:
+    """Let the BLAS that was loaded with one thread use the CPUs of this assignment."""
+    try:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError:
+        logger.warning("threadpoolctl is not installed: numpy stays at one thread")
+        return
+    threadpool_limits(limits=count)
+
+
+def _read_assignment(reply: dict[str, Any]) -> Assignment:
+    return Assignment(
+        resources=dict(reply.get("resources") or {}),
+        gpu_ids=[str(gpu) for gpu in reply.get("gpu_ids") or []],
+        pg=reply.get("pg") or None,
+        bundle=int(reply.get("bundle", -1)),
+        capture=bool(reply.get("capture")),
+        actor_id=reply.get("actor_id") or None,
+        actor_handle=sessions.handle_of(reply, "handle") if "handle" in reply else 0,
+        actor_name=reply.get("name") or "",
+        actor_namespace=reply.get("namespace") or "",
+        class_name=reply.get("class_name") or "",
+        restarts=int(reply.get("restarts") or 0),
+        asyncio=bool(reply.get("asyncio")),
+    )
+
+
+def _on_assignment() -> bool:
+    """Take a new assignment (hook ``assignment``); True ends the worker's loop."""
+    reply = sessions.call("assignment")
+    kind = reply["kind"]
+    if kind == "exit":
+        return True
+    if kind == "none":
+        return False
+    session = sessions.require()
+    session.assignment = _read_assignment(reply)
+    _set_resources(session.assignment)
+    if kind == "class":
+        return False
+    return _be_actor(session, reply)
+
+
+# ---- Actors ----------------------------------------------------------------------------------
+
+
+def _be_actor(session: sessions.Session, reply: dict[str, Any]) -> bool:
+    """Make the actor and serve its calls; True when its life ended inside."""
+    assignment = session.assignment
+    _life.port = int(reply["port"])
+    errors.Origin.actor_id = assignment.actor_id.hex() if assignment.actor_id else None
+    if not _construct(session, reply):
+        return True
+    concurrency = int(reply.get("max_concurrency") or 1)
+    if assignment.asyncio:
+        from whipray._private.async_actor import AsyncActor
+
+        AsyncActor(concurrency).run()
+        return True
+    if concurrency > 1:
+        _run_threads(concurrency)
+        return True
+    return False
+
+
+def _construct(session: sessions.Session, reply: dict[str, Any]) -> bool:
+    """Run the constructor; False: it failed, and the raylet knows why."""
+    assignment = session.assignment
+    label = assignment.class_name
+    task = None
+    try:
+        cls, label, _ = _load_function(int(reply["function"]))
+        _life.actor_class = cls
+        if assignment.asyncio:
+            _warn_about_blocking_get()
+        task = _core.claim(sessions.handle_of(reply, "ctor"))
+        while task is None:  # its arguments are not there yet
+            _core.idle()
+            if _core.health() != "OK":
+                return False
+            task = _core.claim(sessions.handle_of(reply, "ctor"))
+        task.enter()
+        try:
+            args, kwargs = task.args()
+            instance = cls(*args, **kwargs)
+            del args, kwargs
+        finally:
+            task.leave()
+    except (ActorExit, SystemExit) as stop:
+        if task is not None and not task.sealed:
+            task.abandon()
+        if isinstance(stop, ActorExit):
+            _leave(0, said_goodbye=True)
+        _leave(_exit_code(stop), said_goodbye=False)
+    except BaseException as error:
+        text = errors.format_error(error)
+        if task is not None:
+            task.fail(error)
+        said = f"{errors.CONSTRUCTOR_FAILED}{label} raised {_one_line(error)}\n{_end_of(text)}"
+        sessions.call("actor_ready", ok=0, text=said)
+        return False
+    _life.instance = instance
+    errors.Origin.actor_repr = lambda: repr(instance)
+    _core.set_methods(_method_table(cls, instance, label))
+    task.finish(None)
+    sessions.call("actor_ready", ok=1)
+    return True
+
+
+def _one_line(error: BaseException) -> str:
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    text = str(cause).splitlines()
+    return f"{type(cause).__name__}: {text[0] if text else ''}"[:200]
+
+
+def _end_of(text: str, limit: int = 480) -> str:
+    """The end of a traceback: an error of the engine has room for so much."""
+    return text if len(text) <= limit else "..." + text[-limit:]
+
+
+def _method_table(
+    cls: type, instance: Any, label: str
+) -> list[tuple[Callable[..., Any], str] | None]:
+    from whipray.actor import BUILT_IN_METHODS, method_names
+
+    built_in: dict[str, Callable[..., Any]] = {
+        "__ray_ready__": lambda: True,
+        "__ray_terminate__": _terminate,
+        "__ray_call__": lambda fn, *args, **kwargs: fn(instance, *args, **kwargs),
+    }
+    table: list[tuple[Callable[..., Any], str] | None] = []
+    for name in method_names(cls):
+        bound = built_in[name] if name in BUILT_IN_METHODS else getattr(instance, name)
+        table.append((bound, f"{label}.{name}"))
+    return table
+
+
+def _terminate() -> NoReturn:
+    raise ActorExit
+
+
+def _warn_about_blocking_get() -> None:
+    """Let `get` say once that it blocks the event loop."""
+    import whipray
+
+    if not config.flag("WARN_BLOCKING_GET_INSIDE_ASYNC", True):
+        return
+    plain = _core.get
+    told = False
+
+    def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
+        nonlocal told
+        if not told:
+            import asyncio
+
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                pass
+            else:
+                told = True
+                logger.warning(
+                    "get() in an asyncio actor blocks its event loop; write 'await ref' instead"
+                )
+        return plain(refs, timeout=timeout, _use_object_store=_use_object_store)
+
+    whipray.get = get
+
+
+def current_actor_handle() -> Any:
+    """Return a weak handle of the actor that lives in this process."""
+    from whipray.actor import ActorMeta, is_async, make_handle, methods_of
+
+    session = sessions.require()
+    assignment = session.assignment
+    if _life.handle_meta is None:
+        cls = _life.actor_class
+        reply = sessions.call("actor_state", port=_life.port)
+        meta = ActorMeta(
+            class_name=assignment.class_name,
+            module=cls.__module__,
+            methods=methods_of(cls),
+            max_task_retries=int(reply.get("max_task_retries") or 0),
+            asyncio=is_async(cls),
+        )
+        meta.fill_table()
+        _life.handle_meta = meta
+    assert assignment.actor_id is not None
+    return make_handle(
+        _life.handle_meta,
+        handle=assignment.actor_handle,
+        ref=None,
+        actor_id=assignment.actor_id,
+        port=_life.port,
+    )
+
+
+def _run_threads(count: int) -> None:
+    """Serve an actor's calls with several threads, until it ends."""
+    ended = threading.Event()
+    result: list[int] = []
+    stop: list[BaseException] = []
+
+    def serve(lane: int) -> None:
+        try:
+            result.append(_core.run_lane(lane))
+        except BaseException as error:
+            stop.append(error)
+        ended.set()
+
+    threads = [
+        threading.Thread(target=serve, args=(lane,), name=f"whipray-lane-{lane}", daemon=True)
+        for lane in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    while not ended.wait(0.1):  # this thread takes the signals
+        pass
+    if stop:
+        raise stop[0]
+    if result[0] == _core.NEXT_DEAD:
+        _leave(1, said_goodbye=False)
+    for thread in threads:  # the calls that run are finished
+        thread.join()
+
+
+# ---- The end ---------------------------------------------------------------------------------
+
+
+def _exit_code(stop: SystemExit) -> int:
+    if stop.code is None:
+        return 0
+    if isinstance(stop.code, int):
+        return stop.code & 0xFF
+    print(stop.code, file=sys.stderr)
+    return 1
+
+
+def _leave(code: int, *, said_goodbye: bool) -> NoReturn:
+    """End this process: user code's exit functions run, threads are not waited for."""
+    if said_goodbye and _life.instance is not None:
+        hook = getattr(_life.instance, "__ray_shutdown__", None)
+        if hook is not None:
+            with _errors_are_printed("__ray_shutdown__"):
+                answer = hook()
+                if inspect.iscoroutine(answer):
+                    import asyncio
+
+                    asyncio.run(answer)
+    with _errors_are_printed("atexit"):
+        atexit._run_exitfuncs()
+    if said_goodbye:
+        with _errors_are_printed("the goodbye"):
+            _core.disconnect()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+@contextlib.contextmanager
+def _errors_are_printed(where: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        print(f"whipray: {where} failed:", file=sys.stderr)
+        traceback.print_exc()
+
+
+def is_exit(error: BaseException) -> bool:
+    """Whether an exception ends the worker."""
+    return isinstance(error, (SystemExit, AsyncioActorExit))
+
+
+def end_by(error: BaseException, task: Any = None) -> NoReturn:
+    """End this process as an exception of user code asks for."""
+    if task is not None and not task.sealed:
+        task.abandon()
+    if isinstance(error, (ActorExit, AsyncioActorExit)):
+        _leave(0, said_goodbye=True)
+    assert isinstance(error, SystemExit)
+    _leave(_exit_code(error), said_goodbye=False)
+
+
+# ---- The beginning ---------------------------------------------------------------------------
+
+
+def _prepare_job(job: dict[str, Any]) -> None:
+    """Make imports mean what they mean in the driver, before anything is unpickled."""
+    wanted = [str(part) for part in job.get("sys_path") or []]
+    if wanted:
+        own = [part for part in sys.path if part and part not in wanted]
+        sys.path[:] = wanted + own
+    if job.get("alias"):
+        from whipray import compat
+
+        compat.install()
+    _life.user_set_threads = any(name in os.environ for name in THREAD_VARIABLES)
+
+
+def _inherited_environment(job: dict[str, Any]) -> dict[str, Any]:
+    """The runtime environment that this worker was made for, which its children inherit."""
+    import json
+
+    text = os.environ.get("WHIPRAY_RUNTIME_ENV") or job.get("runtime_env") or ""
+    found = json.loads(text) if text else {}
+    return found if isinstance(found, dict) else {}
+
+
+def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
+    """Be a worker until the raylet or user code ends it; never returns.
+
+    Parameters
+    ----------
+    socket_path, token : str
+        The raylet's.
+    cookie : bytes
+        Which of its orders this process answers.
+    """
+    hooks.install()
+    _core.set_hooks(
+        load_function=_load_function,
+        assignment=_on_assignment,
+        max_calls_reached=lambda: None,
+    )
+    signal.signal(signal.SIGINT, _on_interrupt)
+    hello = _core.pack({"cookie": cookie})
+    try:
+        welcome = _core.unpack(_core.connect(_core.KIND_WORKER, socket_path, token, hello))
+    except Exception as error:
+        print(f"whipray: a worker could not register: {error}", file=sys.stderr)
+        os._exit(1)
+    job = welcome.get("job_config") or {}
+    sessions.set_current(
+        sessions.Session(
+            kind=_core.KIND_WORKER,
+            number=_core.session(),
+            welcome=welcome,
+            runtime_env=_inherited_environment(job),
+        )
+    )
+    errors.Origin.node_ip = str(welcome.get("node_ip") or "127.0.0.1")
+    os.environ["WHIPRAY_JOB_ID"] = sessions.require().job_id.hex()
+    os.environ["WHIPRAY_NODE_ID"] = sessions.require().node_id.hex()
+    os.environ["WHIPRAY_RAYLET_PID"] = str(welcome.get("raylet_pid") or 0)
+    try:
+        _prepare_job(job)
+        if config.alias_active:
+            for name in ("JOB_ID", "NODE_ID", "RAYLET_PID"):
+                os.environ[f"RAY_{name}"] = os.environ[f"WHIPRAY_{name}"]
+        result = _core.run_worker()
+    except (SystemExit, AsyncioActorExit) as stop:
+        end_by(stop)
+    except BaseException:
+        print("whipray: the worker's loop failed:", file=sys.stderr)
+        traceback.print_exc()
+        _leave(1, said_goodbye=False)
+    _leave(0, said_goodbye=result != _core.NEXT_DEAD)

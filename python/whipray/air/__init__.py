@@ -1,0 +1,16 @@
+"""Ray AIR's common classes: not built yet; the names import, and raise when used."""
+
+from whipray._private.unbuilt import module_getattr
+
+__getattr__ = module_getattr(
+    __name__,
+    (
+        "Checkpoint",
+        "CheckpointConfig",
+        "FailureConfig",
+        "Result",
+        "RunConfig",
+        "ScalingConfig",
+        "session",
+    ),
+)

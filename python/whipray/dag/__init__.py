@@ -1,0 +1,17 @@
+"""Graphs of calls: not built yet; the names import, and raise when used."""
+
+from whipray._private.unbuilt import module_getattr
+
+__getattr__ = module_getattr(
+    __name__,
+    (
+        "ClassMethodNode",
+        "ClassNode",
+        "DAGInputData",
+        "DAGNode",
+        "FunctionNode",
+        "InputAttributeNode",
+        "InputNode",
+        "MultiOutputNode",
+    ),
+)

@@ -1,0 +1,642 @@
+"""Configurations: RLlib's chainable methods, checked at the call."""
+
+from __future__ import annotations
+
+import copy as _copy
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from whipray import _rl
+from whipray.rl.options import (
+    Option,
+    flag,
+    nearest,
+    not_built,
+    number,
+    one_of,
+    schedule,
+    whole,
+)
+
+DEFAULT_MODULE_ID = "default_policy"
+
+
+@dataclass
+class DefaultModelConfig:
+    """The network: RLlib's fields. Convolutions, LSTMs and separate head layers are not built yet.
+
+    Attributes
+    ----------
+    fcnet_hiddens : list of int
+        Widths of the hidden layers; may be empty.
+    fcnet_activation : {"tanh", "relu", "linear"}
+        Of every hidden layer.
+    vf_share_layers : bool
+        One network with two heads, or one for the policy and one for the value.
+    """
+
+    fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
+    fcnet_activation: str = "tanh"
+    fcnet_kernel_initializer: Any = None
+    fcnet_kernel_initializer_kwargs: Any = None
+    fcnet_bias_initializer: Any = None
+    fcnet_bias_initializer_kwargs: Any = None
+    conv_filters: Any = None
+    conv_activation: str = "relu"
+    head_fcnet_hiddens: list[int] = field(default_factory=list)
+    head_fcnet_activation: str = "relu"
+    vf_share_layers: bool = True
+    free_log_std: bool = False
+    log_std_clip_param: float = 20.0
+    use_lstm: bool = False
+    max_seq_len: int = 20
+    lstm_cell_size: int = 256
+
+
+_MODEL_BUILT = {"fcnet_hiddens", "fcnet_activation", "vf_share_layers"}
+
+
+def _model_config(name: str, value: Any) -> DefaultModelConfig:
+    fields = {f.name for f in dataclasses.fields(DefaultModelConfig)}
+    if value is None:
+        value = {}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a DefaultModelConfig or a dict, not {value!r}")
+    for key in value:
+        if key not in fields:
+            raise TypeError(f"{name} has no '{key}'{nearest(str(key), fields)}")
+    model = DefaultModelConfig(**value)
+    plain = DefaultModelConfig()
+    for f in fields - _MODEL_BUILT:
+        if getattr(model, f) != getattr(plain, f):
+            raise NotImplementedError(
+                f"{name}: {f}={getattr(model, f)!r} is not built yet; only {getattr(plain, f)!r} is."
+            )
+    if isinstance(model.fcnet_hiddens, str) or not hasattr(model.fcnet_hiddens, "__iter__"):
+        raise TypeError(f"fcnet_hiddens must be a list of int, not {model.fcnet_hiddens!r}")
+    width = whole(1, 4096)
+    model.fcnet_hiddens = [width("a width in fcnet_hiddens", w) for w in model.fcnet_hiddens]
+    one_of("tanh", "relu", "linear")("fcnet_activation", model.fcnet_activation)
+    flag("vf_share_layers", model.vf_share_layers)
+    return model
+
+
+def _env(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise NotImplementedError(
+            f"{name}={value!r}: environments are named ones in C for now: "
+            f"{', '.join(_rl.environments())}."
+        )
+    _rl.check_config({"env": value})
+    return value
+
+
+def _grad_clip_by(name: str, value: Any) -> str:
+    one_of("global_norm", "value", "norm")(name, value)
+    if value != "global_norm":
+        raise NotImplementedError(f"{name}={value!r} is not built yet; only 'global_norm' is.")
+    return str(value)
+
+
+def _fragment(name: str, value: Any) -> Any:
+    return value if value == "auto" else whole(1)(name, value)
+
+
+def _learners(name: str, value: Any) -> int:
+    count = int(whole(0)(name, value))
+    if count > 1:
+        raise NotImplementedError(f"{name}={count} is not built yet; 0 (in the driver) and 1 (an actor) are.")
+    return count
+
+
+def _auto_or_number(name: str, value: Any) -> Any:
+    return value if value == "auto" else number(0)(name, value)
+
+
+def _threads(name: str, value: Any) -> Any:
+    return value if value == "auto" else whole(1, 64)(name, value)
+
+
+def _seed(name: str, value: Any) -> Any:
+    return None if value is None else whole(0, 2**64 - 1)(name, value)
+
+
+def _betas(name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair of numbers, not {value!r}")
+    first, second = (number(0)(name, b) for b in value)
+    return (first, second)
+
+
+def _interval(name: str, value: Any) -> Any:
+    return None if value is None else whole(1)(name, value)
+
+
+def _evaluation_config(name: str, value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, AlgorithmConfig):
+        raise NotImplementedError(f"{name} must be a dict with 'explore'; whole configs are not built yet.")
+    given = dict(value)
+    for key in given:
+        if key != "explore":
+            raise NotImplementedError(f"{name}: '{key}' is not built yet; only 'explore' is.")
+    return given
+
+
+# Method -> keyword -> option. The order is that of RLlib's documentation; those that are Whipray's own are last.
+OPTIONS: dict[str, dict[str, Option]] = {
+    "environment": {
+        "env": Option(None, _env),
+        "env_config": not_built({}),
+        "observation_space": not_built(),
+        "action_space": not_built(),
+        "render_env": not_built(False),
+        "clip_rewards": not_built(),
+        "normalize_actions": Option(True, flag),  # the actions are discrete: nothing to normalise
+        "clip_actions": not_built(False),
+        "disable_env_checking": Option(False, flag),
+        "is_atari": not_built(),
+        "action_mask_key": not_built("action_mask"),
+    },
+    "env_runners": {
+        "env_runner_cls": not_built(),
+        "num_env_runners": Option(0, whole(0, 1024)),
+        "create_local_env_runner": not_built(True),
+        "create_env_on_local_worker": not_built(False),
+        "num_envs_per_env_runner": Option(1, whole(1, 2**20)),
+        "gym_env_vectorize_mode": not_built("sync"),
+        "num_cpus_per_env_runner": Option(1, number(0)),
+        "num_gpus_per_env_runner": not_built(0),
+        "custom_resources_per_env_runner": not_built({}),
+        "validate_env_runners_after_construction": Option(True, flag),
+        "sample_timeout_s": not_built(60.0, "Runners are waited for."),
+        "max_requests_in_flight_per_env_runner": not_built(1),
+        "env_to_module_connector": not_built(),
+        "module_to_env_connector": not_built(),
+        "add_default_connectors_to_env_to_module_pipeline": not_built(True),
+        "add_default_connectors_to_module_to_env_pipeline": not_built(True),
+        "episode_lookback_horizon": not_built(1),
+        "merge_env_runner_states": not_built("training_only"),
+        "broadcast_env_runner_states": not_built(True),
+        "compress_observations": not_built(False),
+        "rollout_fragment_length": Option("auto", _fragment),
+        "batch_mode": not_built("truncate_episodes"),
+        "explore": not_built(True),
+        "use_env_runner_state_server": not_built(False),
+    },
+    "learners": {
+        "num_learners": Option(0, _learners),
+        "num_cpus_per_learner": Option("auto", _auto_or_number),
+        "num_gpus_per_learner": not_built(0),
+        "num_aggregator_actors_per_learner": not_built(0),
+        "max_requests_in_flight_per_aggregator_actor": not_built(3),
+        "local_gpu_idx": not_built(0),
+        "max_requests_in_flight_per_learner": not_built(3),
+        "learner_class": not_built(),
+        "learner_connector": not_built(),
+        "add_default_connectors_to_learner_pipeline": not_built(True),
+        "learner_config_dict": not_built({}),
+        "num_threads_per_learner": Option("auto", _threads),
+    },
+    "training": {
+        "gamma": Option(0.99, number(0)),
+        "lr": Option(0.001, schedule(0)),
+        "grad_clip": Option(None, number(0, above=True, optional=True)),
+        "grad_clip_by": Option("global_norm", _grad_clip_by),
+        "train_batch_size_per_learner": Option(None, whole(1)),
+        "train_batch_size": not_built(None, "Use train_batch_size_per_learner."),
+        "num_epochs": Option(1, whole(1)),
+        "minibatch_size": Option(None, lambda n, v: None if v is None else whole(1)(n, v)),
+        "shuffle_batch_per_epoch": not_built(True),
+        "model": not_built(None, "Use .rl_module(model_config=...)."),
+        "learner_class": not_built(),
+        "learner_config_dict": not_built({}),
+    },
+    "rl_module": {
+        "model_config": Option(None, _model_config),
+        "rl_module_spec": not_built(),
+        "algorithm_config_overrides_per_module": not_built(),
+    },
+    "evaluation": {
+        "evaluation_interval": Option(None, _interval),
+        "evaluation_duration": Option(10, whole(1)),
+        "evaluation_duration_unit": not_built("episodes"),
+        "evaluation_num_env_runners": not_built(0),
+        "evaluation_parallel_to_training": not_built(False),
+        "evaluation_config": Option(None, _evaluation_config),
+        "evaluation_sample_timeout_s": not_built(120.0),
+        "evaluation_force_reset_envs_before_iteration": not_built(True),
+        "evaluation_auto_duration_min_env_steps_per_sample": not_built(100),
+        "evaluation_auto_duration_max_env_steps_per_sample": not_built(2000),
+        "custom_evaluation_function": not_built(),
+        "offline_evaluation_interval": not_built(),
+    },
+    "debugging": {
+        "logger_creator": not_built(),
+        "logger_config": not_built(),
+        "log_level": Option("WARN", one_of("DEBUG", "INFO", "WARN", "WARNING", "ERROR")),
+        "log_sys_usage": Option(True, flag),
+        "seed": Option(None, _seed),
+    },
+    "reporting": {
+        "metrics_num_episodes_for_smoothing": Option(100, whole(1, 2**20)),
+        "keep_per_episode_custom_metrics": not_built(False),
+        "min_time_s_per_iteration": not_built(None),
+        "min_train_timesteps_per_iteration": not_built(0),
+        "min_sample_timesteps_per_iteration": not_built(0),
+        "log_gradients": not_built(False),
+    },
+    "checkpointing": {
+        "export_native_model_files": not_built(False),
+        "checkpoint_trainable_policies_only": not_built(False),
+    },
+    "fault_tolerance": {
+        "restart_failed_env_runners": Option(True, flag),
+        "ignore_env_runner_failures": not_built(False, "A batch needs every environment."),
+        "max_num_env_runner_restarts": Option(1000, whole(0)),
+        "delay_between_env_runner_restarts_s": not_built(60.0, "Runners are replaced at once."),
+        "restart_failed_sub_environments": not_built(False),
+        "num_consecutive_env_runner_failures_tolerance": not_built(100),
+        "env_runner_health_probe_timeout_s": not_built(30.0),
+        "env_runner_restore_timeout_s": not_built(1800.0),
+    },
+    "resources": {
+        "num_cpus_for_main_process": not_built(1),
+        "placement_strategy": not_built("PACK"),
+        "num_gpus": not_built(0),
+    },
+    "multi_agent": {
+        "policies": not_built(),
+        "policy_mapping_fn": not_built(),
+        "policies_to_train": not_built(),
+        "count_steps_by": not_built("env_steps"),
+    },
+    "callbacks": {"callbacks_class": not_built()},
+    "offline_data": {"input_": not_built("sampler"), "output": not_built()},
+    "framework": {
+        "framework": Option("torch", one_of("torch")),  # accepted: the networks are native either way
+        "torch_compile_learner": not_built(False),
+        "torch_compile_worker": not_built(False),
+    },
+    "api_stack": {
+        "enable_rl_module_and_learner": not_built(True),
+        "enable_env_runner_and_connector_v2": not_built(True),
+    },
+}
+
+PPO_OPTIONS = {
+    "lambda_": Option(1.0, number(0)),
+    "use_critic": not_built(True),
+    "use_gae": not_built(True),
+    "use_kl_loss": Option(True, flag),
+    "kl_coeff": Option(0.2, number(0)),
+    "kl_target": Option(0.01, number(0)),
+    "vf_loss_coeff": Option(1.0, number(0)),
+    "entropy_coeff": Option(0.0, schedule(0)),
+    "clip_param": Option(0.3, number(0, above=True)),
+    "vf_clip_param": Option(10.0, number(0, above=True, optional=True)),
+    "entropy_coeff_schedule": not_built(None, "Give entropy_coeff a list."),
+    "lr_schedule": not_built(None, "Give lr a list."),
+    "vf_share_layers": not_built(None, "Use DefaultModelConfig(vf_share_layers=...)."),
+    # Whipray's own:
+    "value_unit": Option(1.0, number(0, above=True)),
+    "adam_betas": Option((0.9, 0.999), _betas),
+    "adam_epsilon": Option(1e-5, number(0, above=True)),
+    "gradient_slices": Option(2, whole(1, 16)),
+}
+
+
+class AlgorithmConfig:
+    """What an algorithm shall do; see :class:`PPOConfig`.
+
+    Each method takes keywords only, checks them at once and returns the config itself. An unknown keyword
+    raises TypeError and names the nearest; one of RLlib's that is not built raises NotImplementedError.
+    """
+
+    _options: dict[str, dict[str, Option]] = OPTIONS
+    _defaults: dict[str, Any] = {}
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        values: dict[str, Any] = {}
+        for options in self._options.values():
+            for name, option in options.items():
+                values[name] = _copy.copy(option.default)
+        values["model_config"] = DefaultModelConfig()
+        values.update(self._defaults)
+        object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "_frozen", False)
+        object.__setattr__(self, "algo_class", algo_class)
+
+    # ---- values ----
+
+    def __getattr__(self, name: str) -> Any:
+        values = self.__dict__.get("_values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"{type(self).__name__} has no '{name}'{nearest(name, values)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._frozen:
+            raise AttributeError(f"cannot set '{name}': the config is frozen; change a copy()")
+        option = self._find(name)
+        if option is None:
+            raise AttributeError(f"{type(self).__name__} has no '{name}'{nearest(name, self._values)}")
+        self._values[name] = option.accept(name, value)
+
+    def __repr__(self) -> str:
+        changed = {k: v for k, v in self._values.items() if v != type(self)()._values[k]}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._values == other._values  # type: ignore[attr-defined]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> Any:
+        return (_rebuild, (type(self), self._values, self._frozen))
+
+    def _find(self, name: str) -> Option | None:
+        for options in self._options.values():
+            if name in options:
+                return options[name]
+        return None
+
+    def _apply(self, method: str, given: dict[str, Any]) -> AlgorithmConfig:
+        if self._frozen:
+            raise AttributeError(f"cannot call {method}(): the config is frozen; change a copy()")
+        options = self._options[method]
+        accepted = {}
+        for name, value in given.items():
+            if name not in options:
+                where = [m for m, o in self._options.items() if name in o]
+                hint = f"; it belongs to .{where[0]}()" if where else nearest(name, options)
+                raise TypeError(f"{type(self).__name__}.{method}() got an unexpected keyword '{name}'{hint}")
+            accepted[name] = options[name].accept(name, value)
+        self._values.update(accepted)
+        return self
+
+    # ---- RLlib's methods ----
+
+    def environment(self, env: Any = None, **options: Any) -> AlgorithmConfig:
+        """Set the environment, by its name."""
+        return self._apply("environment", options if env is None else {"env": env, **options})
+
+    def env_runners(self, **options: Any) -> AlgorithmConfig:
+        """Set who samples: ``num_env_runners`` actors (0: the driver) of ``num_envs_per_env_runner`` each."""
+        return self._apply("env_runners", options)
+
+    def learners(self, **options: Any) -> AlgorithmConfig:
+        """Set who learns: the driver (``num_learners=0``) or an actor (1), and its ``num_threads_per_learner``."""
+        return self._apply("learners", options)
+
+    def training(self, **options: Any) -> AlgorithmConfig:
+        """Set hyperparameters."""
+        return self._apply("training", options)
+
+    def rl_module(self, **options: Any) -> AlgorithmConfig:
+        """Set the network by ``model_config``, a :class:`DefaultModelConfig` or a dict of its fields."""
+        return self._apply("rl_module", options)
+
+    def evaluation(self, **options: Any) -> AlgorithmConfig:
+        """Set ``evaluation_interval`` (in iterations) and ``evaluation_duration`` (in episodes)."""
+        return self._apply("evaluation", options)
+
+    def debugging(self, **options: Any) -> AlgorithmConfig:
+        """Set the ``seed``: equal seeds give equal bits, for any number of runners and threads."""
+        return self._apply("debugging", options)
+
+    def reporting(self, **options: Any) -> AlgorithmConfig:
+        """Set how many episodes ``episode_return_mean`` is taken over."""
+        return self._apply("reporting", options)
+
+    def checkpointing(self, **options: Any) -> AlgorithmConfig:
+        """Accepted for RLlib's programs."""
+        return self._apply("checkpointing", options)
+
+    def fault_tolerance(self, **options: Any) -> AlgorithmConfig:
+        """Set whether, and how often, a runner that died is replaced."""
+        return self._apply("fault_tolerance", options)
+
+    def resources(self, **options: Any) -> AlgorithmConfig:
+        """Accepted for RLlib's programs."""
+        return self._apply("resources", options)
+
+    def multi_agent(self, **options: Any) -> AlgorithmConfig:
+        """Not built yet."""
+        return self._apply("multi_agent", options)
+
+    def callbacks(self, callbacks_class: Any = None, **options: Any) -> AlgorithmConfig:
+        """Not built yet."""
+        return self._apply("callbacks", {"callbacks_class": callbacks_class, **options})
+
+    def offline_data(self, **options: Any) -> AlgorithmConfig:
+        """Not built yet."""
+        return self._apply("offline_data", options)
+
+    def framework(self, framework: Any = "torch", **options: Any) -> AlgorithmConfig:
+        """Accepted for RLlib's programs: the networks are native either way."""
+        return self._apply("framework", {"framework": framework, **options})
+
+    def api_stack(self, **options: Any) -> AlgorithmConfig:
+        """Accepted for RLlib's programs: there is only the new stack."""
+        return self._apply("api_stack", options)
+
+    # ---- copies, dicts ----
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it can no longer be changed."""
+        return bool(self._frozen)
+
+    @property
+    def is_multi_agent(self) -> bool:
+        """Always False for now."""
+        return False
+
+    def copy(self, copy_frozen: bool | None = None) -> AlgorithmConfig:
+        """Return a copy; frozen if this one is and `copy_frozen` is not False."""
+        keep = self._frozen if copy_frozen is None else copy_frozen
+        return _rebuild(type(self), _copy.deepcopy(self._values), bool(keep))
+
+    def freeze(self) -> None:
+        """Forbid changes from now on."""
+        object.__setattr__(self, "_frozen", True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values by name."""
+        values = dict(self._values)
+        values["model_config"] = dataclasses.asdict(values["model_config"])
+        return values
+
+    get_state = to_dict
+
+    def update_from_dict(self, values: Mapping[str, Any]) -> AlgorithmConfig:
+        """Set values by name; an unknown one raises TypeError."""
+        for name, value in values.items():
+            if self._find(name) is None:
+                raise TypeError(f"{type(self).__name__} has no '{name}'{nearest(name, self._values)}")
+            setattr(self, name, value)
+        return self
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AlgorithmConfig:
+        """The reverse of :meth:`to_dict`."""
+        return cls().update_from_dict(values)
+
+    from_state = from_dict
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of an option, or `default`."""
+        return self._values.get(name, default)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def get_config_for_module(self, module_id: str) -> AlgorithmConfig:
+        """This config: there is one module."""
+        del module_id
+        return self
+
+    # ---- what follows ----
+
+    @property
+    def total_train_batch_size(self) -> int:
+        """Samples an iteration asks for, over all learners."""
+        return int(self.train_batch_size_per_learner) * max(1, int(self.num_learners))
+
+    @property
+    def num_runner_parts(self) -> int:
+        """Into how many parts the environments are split."""
+        return max(1, int(self.num_env_runners))
+
+    def get_rollout_fragment_length(self, worker_index: int = 0) -> int:
+        """Steps of each environment in an iteration."""
+        del worker_index
+        envs = self.num_runner_parts * int(self.num_envs_per_env_runner)
+        unit = 1 if self.rollout_fragment_length == "auto" else int(self.rollout_fragment_length)
+        return unit * -(-self.total_train_batch_size // (unit * envs))
+
+    def native(self, seed: int | None = None) -> dict[str, Any]:
+        """The configuration of the C library; see ``include/whipray/rl.h``."""
+        raise NotImplementedError
+
+    def validate(self) -> None:
+        """Raise ValueError, naming the field, unless all values go together."""
+        if self.env is None:
+            raise ValueError(f"no environment is set; use .environment(): {', '.join(_rl.environments())}")
+        _rl.check_config(self.native(seed=0))
+
+    def build_algo(self, env: Any = None, **unused: Any) -> Any:
+        """Return an algorithm that runs this config (a frozen copy of it)."""
+        if unused:
+            raise NotImplementedError(f"build_algo({', '.join(unused)}=...) is not built yet.")
+        if self.algo_class is None:
+            raise ValueError("this config has no algorithm; use PPOConfig")
+        config = self.copy(copy_frozen=False)
+        if env is not None:
+            config.environment(env)
+        return self.algo_class(config=config)
+
+    build = build_algo
+
+
+def _rebuild(cls: type[AlgorithmConfig], values: dict[str, Any], frozen: bool) -> AlgorithmConfig:
+    config = cls()
+    object.__setattr__(config, "_values", values)
+    object.__setattr__(config, "_frozen", frozen)
+    return config
+
+
+class PPOConfig(AlgorithmConfig):
+    """Proximal policy optimisation, with RLlib's names and defaults.
+
+    Whipray's own options of ``.training()``:
+
+    value_unit : float
+        The value output counts in multiples of this return. The squared error, and so ``vf_clip_param``, is
+        in squared units: with long episodes the default of 1 cuts nearly every error and stops learning.
+    adam_betas, adam_epsilon : the optimiser's constants.
+    gradient_slices : int
+        Fixed parts of each minibatch's sum; so many threads can share it, with equal bits for any number.
+
+    And of ``.learners()``:
+
+    num_threads_per_learner : int or "auto"
+        Threads of the learner ("auto": as many as cores and slices). Runners sleep meanwhile.
+    """
+
+    _options = {**OPTIONS, "training": {**OPTIONS["training"], **PPO_OPTIONS}}
+    _defaults = {
+        "lr": 5e-5,
+        "num_epochs": 30,
+        "minibatch_size": 128,
+        "train_batch_size_per_learner": 4000,
+        "num_env_runners": 2,
+    }
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        if algo_class is None:
+            from whipray.rl.algorithm import PPO
+
+            algo_class = PPO
+        super().__init__(algo_class)
+
+    def native(self, seed: int | None = None) -> dict[str, Any]:
+        """The configuration of the C library; see ``include/whipray/rl.h``."""
+        fragment = self.get_rollout_fragment_length()
+        envs = self.num_runner_parts * self.num_envs_per_env_runner
+        model = self.model_config
+        values = self._values
+        if seed is None:
+            seed = values["seed"] if values["seed"] is not None else int.from_bytes(os.urandom(8), "little")
+        return {
+            "env": values["env"],
+            "seed": seed,
+            "env_count": envs,
+            "fragment_steps": fragment,
+            "hidden": tuple(model.fcnet_hiddens),
+            "activation": model.fcnet_activation,
+            "value_shares_layers": model.vf_share_layers,
+            "gamma": values["gamma"],
+            "lambda": values["lambda_"],
+            "value_unit": values["value_unit"],
+            "clip": values["clip_param"],
+            "value_clip": float("inf") if values["vf_clip_param"] is None else values["vf_clip_param"],
+            "value_coeff": values["vf_loss_coeff"],
+            "entropy_coeff": _start(values["entropy_coeff"]),
+            "use_kl": values["use_kl_loss"],
+            "kl_coeff": values["kl_coeff"],
+            "kl_target": values["kl_target"],
+            "lr": _start(values["lr"]),
+            "grad_clip": values["grad_clip"] or 0.0,
+            "adam_beta1": values["adam_betas"][0],
+            "adam_beta2": values["adam_betas"][1],
+            "adam_epsilon": values["adam_epsilon"],
+            "epochs": values["num_epochs"],
+            "minibatch": values["minibatch_size"] or envs * fragment,
+            "gradient_slices": values["gradient_slices"],
+            "episode_window": values["metrics_num_episodes_for_smoothing"],
+        }
+
+
+def _start(value: Any) -> float:
+    return float(value[0][1]) if isinstance(value, list) else float(value)
+
+
+def learner_threads(config: AlgorithmConfig) -> int:
+    """Threads for a learner of this config on this machine."""
+    wanted = config.num_threads_per_learner
+    if wanted == "auto":
+        wanted = len(os.sched_getaffinity(0))
+    return int(max(1, min(wanted, config.gradient_slices)))

@@ -1,0 +1,183 @@
+"""Train PPO on CartPole until it is solved: what ``./dev run`` runs.
+
+Environment runners are actors; batches and weights are objects of the store. Writes into the output folder::
+
+    curve.png, curve.csv   the learning curve
+    checkpoint/            what examples/play_cartpole.py loads
+    summary.json           the figures that are printed at the end
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from whipray.rl.algorithm import Algorithm
+from whipray.rl.plot import save_curve
+from whipray.rl.settings import SETTINGS
+
+COLUMNS = ("iteration", "env_steps", "seconds", "return_mean", "episodes", "env_steps_per_s", "policy_loss",
+           "vf_loss", "entropy", "kl")  # fmt: skip
+REDRAW_S = 0.1
+
+
+def engine_counters() -> dict[str, Any]:
+    """What the engine counted so far, by name; empty where it does not count."""
+    from whipray._private import api
+
+    counters = getattr(api, "engine_counters", None)
+    return dict(counters()) if counters is not None else {}
+
+
+def seconds_since_start() -> float:
+    """Seconds since this process began, by the kernel's clock (in steps of 10 ms)."""
+    with open("/proc/self/stat") as file:
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    with open("/proc/uptime") as file:
+        uptime = float(file.read().split()[0])
+    return uptime - ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Progress:
+    """One line that is drawn over and over on a terminal, and once at the end elsewhere."""
+
+    def __init__(self, out: TextIO, target: float, env_steps_max: int) -> None:
+        self._out, self._target, self._max = out, target, env_steps_max
+        self._live = out.isatty()
+        self._drawn = 0.0
+
+    def line(self, env_steps: int, rate: float, mean: float | None) -> str:
+        """The line for a state: the bar shows the mean return on its way to the target."""
+        share = 0.0 if mean is None else max(0.0, min(1.0, mean / self._target))
+        bar = "#" * round(30 * share)
+        shown = "   -" if mean is None else f"{mean:6.1f}"
+        return f"[{bar:<30}] mean return {shown} of {self._target:g} | {env_steps:>9,} steps | {rate:>11,.0f} steps/s"
+
+    def update(self, env_steps: int, rate: float, mean: float | None, last: bool = False) -> None:
+        """Show the present state."""
+        now = time.monotonic()
+        if last or (self._live and now - self._drawn >= REDRAW_S):
+            self._drawn = now
+            start = "\r" if self._live else ""
+            self._out.write(f"{start}{self.line(env_steps, rate, mean)}{chr(10) if last else ''}")
+            self._out.flush()
+
+
+def train(algo: Algorithm, target: float, env_steps_max: int, progress: Progress) -> tuple[list[tuple[Any, ...]], bool]:
+    """Train until the mean return over the window of episodes reaches `target`.
+
+    Returns
+    -------
+    rows : list of tuple
+        As COLUMNS, one for each iteration.
+    solved : bool
+        Whether it was reached.
+    """
+    rows: list[tuple[Any, ...]] = []
+    started = time.perf_counter()
+    while True:
+        result = algo.train()
+        runners, learner = result["env_runners"], result["learners"]["default_policy"]
+        seconds = time.perf_counter() - started
+        steps = runners["num_env_steps_sampled_lifetime"]
+        mean = runners.get("episode_return_mean")
+        rows.append((result["training_iteration"], steps, round(seconds, 6), mean, runners["num_episodes"],
+                     round(runners["num_env_steps_sampled"] / result["time_this_iter_s"]), learner["policy_loss"],
+                     learner["vf_loss"], learner["entropy"], learner["mean_kl_loss"]))  # fmt: skip
+        solved = runners.get("episode_return_mean_best", 0.0) >= target
+        done = solved or steps >= env_steps_max
+        progress.update(steps, steps / seconds, runners["episode_return_mean_best"] if solved else mean, last=done)
+        if done:
+            return rows, solved
+
+
+def save(out: Path, rows: list[tuple[Any, ...]], target: float, algo: Algorithm) -> None:
+    """Write curve and checkpoint."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "curve.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    points = [(row[1], row[3]) for row in rows if row[3] is not None]
+    if points:
+        save_curve(out / "curve.png", [p[0] for p in points], [p[1] for p in points], target)
+    algo.save_to_path(out / "checkpoint")
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Train PPO on CartPole-v1 until it is solved.")
+    parser.add_argument("--setting", choices=sorted(SETTINGS), default="quick", help="hyperparameters (docs/rl.md)")
+    parser.add_argument("--runners", type=int, default=2, help="environment runner actors; 0: sample in the driver")
+    parser.add_argument("--learners", type=int, default=0, choices=(0, 1), help="1: the learner is an actor too")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--target", type=float, default=475.0, help="mean return over the last 100 episodes")
+    parser.add_argument("--max-steps", type=int, default=1_000_000, help="environment steps to give up after")
+    parser.add_argument("--out", type=Path, default=Path("results/cartpole"))
+    return parser.parse_args(argv)
+
+
+def print_counters(counters: dict[str, Any]) -> None:
+    """Print what the engine counted, a line for each."""
+    if not counters:
+        print("engine: no counters")
+        return
+    width = max(len(name) for name in counters)
+    print("engine:")
+    for name, value in counters.items():
+        print(f"  {name:<{width}}  {value:,}" if isinstance(value, int) else f"  {name:<{width}}  {value}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the job; 0 if it was solved."""
+    options = arguments(argv)
+    config = SETTINGS[options.setting](options.runners)
+    config.learners(num_learners=options.learners).debugging(seed=options.seed)
+    distributed = options.runners > 0 or options.learners > 0
+    print(f"PPO on CartPole-v1: setting {options.setting}, seed {options.seed}, {options.runners} runner actors, "
+          f"learner {'an actor' if options.learners else 'in the driver'}")  # fmt: skip
+    algo = config.build_algo()
+    try:
+        pids = algo.worker_pids()
+        rows, solved = train(algo, options.target, options.max_steps, Progress(sys.stdout, options.target, options.max_steps))
+        since_start = seconds_since_start()
+        counters = engine_counters() if distributed else {}
+        evaluation = algo.evaluate()["env_runners"]["episode_return_mean"]
+        save(options.out, rows, options.target, algo)
+    finally:
+        algo.stop()
+    steps, seconds = rows[-1][1], rows[-1][2]
+    summary = {
+        "setting": options.setting,
+        "seed": options.seed,
+        "solved": solved,
+        "mean_return": rows[-1][3],
+        "env_steps": steps,
+        "seconds": seconds,
+        "env_steps_per_s": round(steps / seconds),
+        "seconds_since_command": round(since_start, 2),
+        "evaluation_return": evaluation,
+        "driver_pid": os.getpid(),
+        "runner_pids": pids["env_runners"],
+        "learner_pids": pids["learners"] or [os.getpid()],
+        "engine": counters,
+    }
+    (options.out / "summary.json").write_text(json.dumps(summary, indent=1))
+    print(f"{'solved' if solved else 'not solved'} after {steps:,} steps in {seconds:.3f} s "
+          f"({steps / seconds:,.0f} steps/s; {since_start:.2f} s after the command began); "
+          f"10 fresh episodes, likeliest actions: mean return {evaluation:.1f}")  # fmt: skip
+    print(f"driver pid {os.getpid()}, runners {pids['env_runners']}, learner {summary['learner_pids']}")
+    if distributed:
+        print_counters(counters)
+    print(f"wrote {options.out}/curve.png, curve.csv, summary.json, checkpoint/")
+    return 0 if solved else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""RLlib's names for :mod:`whipray.rl`; ``ray.rllib`` under ``whipray.compat``."""

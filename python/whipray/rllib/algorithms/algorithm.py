@@ -1,0 +1,5 @@
+"""``ray.rllib.algorithms.algorithm``."""
+
+from whipray.rl.algorithm import Algorithm
+
+__all__ = ["Algorithm"]

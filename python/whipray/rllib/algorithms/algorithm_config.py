@@ -1,0 +1,5 @@
+"""``ray.rllib.algorithms.algorithm_config``."""
+
+from whipray.rl.config import AlgorithmConfig
+
+__all__ = ["AlgorithmConfig"]

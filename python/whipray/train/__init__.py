@@ -1,0 +1,19 @@
+"""Train: not built yet; the names import, and raise when used."""
+
+from whipray._private.unbuilt import module_getattr
+
+__getattr__ = module_getattr(
+    __name__,
+    (
+        "Checkpoint",
+        "CheckpointConfig",
+        "FailureConfig",
+        "Result",
+        "RunConfig",
+        "ScalingConfig",
+        "get_checkpoint",
+        "get_context",
+        "get_dataset_shard",
+        "report",
+    ),
+)

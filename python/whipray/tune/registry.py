@@ -1,0 +1,11 @@
+"""Tune's registry: not built yet; the names import, and raise when used."""
+
+from whipray._private.unbuilt import module_getattr
+
+__getattr__ = module_getattr(
+    __name__,
+    (
+        "register_env",
+        "register_trainable",
+    ),
+)

@@ -1,0 +1,51 @@
+// The raylet of the extension's tests: a FakeRaylet (tests/unit/worker) as a program.
+//
+// Prints the path of its socket and the token, a line each, then answers one line per line of stdin; its end is the program's.
+//   actor            opens an actor port for the next worker that says hello -> the port
+//   stats            -> rows candidates heap_leased slots_live of the keeper
+//   assign PID PORT  gives a worker another port (0: none) -> ok
+//   exit PID         asks a worker to end -> ok
+//   kill             the raylet dies without a word -> ok
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "tests/unit/worker/fake_raylet.h"
+
+int main() {
+  FakeRaylet raylet;
+  if (raylet.class_port == 0) {  // TEMP
+    std::lock_guard<std::mutex> hold(raylet.lock);
+    (void)!wr_keeper_port_open(raylet.keeper, false, &raylet.class_port, nullptr);
+  }
+  printf("%s\n%s\n", raylet.socket_path.c_str(), FakeRaylet::kToken);
+  fflush(stdout);
+  char line[256];
+  uint32_t assigned = 1000;
+  while (fgets(line, sizeof line, stdin) != nullptr) {
+    int pid = 0;
+    unsigned port = 0;
+    if (strcmp(line, "actor\n") == 0) {
+      const uint16_t opened = raylet.OpenActorPort();
+      raylet.AssignNextWorkerTo(opened);
+      printf("%u\n", (unsigned)opened);
+    } else if (strcmp(line, "stats\n") == 0) {
+      const wr_keeper_stats stats = raylet.Stats();
+      printf("%llu %llu %llu %u\n", (unsigned long long)stats.rows, (unsigned long long)stats.candidates,
+             (unsigned long long)stats.heap_leased, stats.slots_live);
+    } else if (sscanf(line, "assign %d %u", &pid, &port) == 2) {
+      raylet.Assign(raylet.SlotOf(pid), 0x10000u * ++assigned | port);
+      printf("ok\n");
+    } else if (sscanf(line, "exit %d", &pid) == 1) {
+      raylet.Assign(raylet.SlotOf(pid), WR_ASSIGN_EXIT);
+      printf("ok\n");
+    } else if (strcmp(line, "kill\n") == 0) {
+      raylet.Kill();
+      printf("ok\n");
+    } else {
+      printf("unknown\n");
+    }
+    fflush(stdout);
+  }
+  return 0;
+}
