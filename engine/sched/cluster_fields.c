@@ -205,7 +205,7 @@ static const wr_field wr_actor_spec_fields[] = {
     WR_F_SPAN(wr_actor_spec, cls),
     WR_F_SPAN(wr_actor_spec, spec),
 };
-static const wr_struct_desc wr_actor_spec_desc = WR_DESC(wr_actor_spec);
+const wr_struct_desc wr_actor_spec_desc = WR_DESC(wr_actor_spec);
 
 static const wr_field wr_actor_info_fields[] = {
     WR_F_PART(wr_actor_info, spec, wr_actor_spec),

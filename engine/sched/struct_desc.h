@@ -65,7 +65,7 @@ bool wr_struct_equal(const wr_struct_desc *desc, const void *a, const void *b);
 #define WR_DESC(s) {#s, sizeof(s), WR_COUNT_OF(s##_fields), s##_fields}
 
 /* Those that others use as parts of their own structs or rows. */
-extern const wr_struct_desc wr_node_info_desc, wr_actor_info_desc, wr_job_info_desc, wr_pg_info_desc;
+extern const wr_struct_desc wr_node_info_desc, wr_actor_spec_desc, wr_actor_info_desc, wr_job_info_desc, wr_pg_info_desc;
 /* Table and name of a message type; NULL for none. The struct is the member of the union. */
 const wr_struct_desc *wr_cluster_msg_desc(uint32_t type);
 

@@ -1,0 +1,606 @@
+/* Fork servers, one per interpreter, and workers: forked by them, or (in C) executed. */
+#include "raylet/shell/shell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { FORK_FAILURES_MAX = 3, SPAWNS_PER_ANSWER = 64, ENV_MAX = 4096 };
+
+/* ---- The servers ---- */
+
+static void start_server(wr_shell *sh, shell_fork *fork) {
+    char log[WR_PATH_MAX], key[WR_PATH_MAX + 32], name[64];
+    static int number;
+    snprintf(name, sizeof name, "logs/fork_server_%d.log", ++number);
+    if (wr_paths_join(sh->args.session_dir, name, log, NULL) != WR_OK) {
+        return;
+    }
+    snprintf(key, sizeof key, "WHIPRAY_FORK_KEY=%s", fork->python);
+    char *argv[] = {fork->python, "-m", "whipray._private.fork_server", "--socket", sh->socket_path, "--token-file",
+                    sh->args.token_file, NULL};
+    char **envp = shell_alloc(ENV_MAX * sizeof *envp);
+    uint32_t n = 0;
+    for (char **at = environ; *at != NULL && n < ENV_MAX - 2; at++) {
+        envp[n++] = *at;
+    }
+    envp[n++] = key;
+    int pid = shell_exec(argv, envp, log, log, NULL);
+    wr_free(envp);
+    fork->proc = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
+    if (fork->proc == NULL) {
+        WR_LOG_ERROR("fork_server.start", "python=%s errno=%d", fork->python, errno);
+        return;
+    }
+    fork->proc->kind = PROC_FORK_SERVER;
+    fork->proc->fork = fork;
+    WR_LOG_INFO("fork_server.started", "pid=%d python=%s log=%s", pid, fork->python, log);
+}
+
+shell_fork *shell_fork_of(wr_shell *sh, const char *python) {
+    for (shell_fork *f = sh->forks; f != NULL; f = f->next) {
+        if (strcmp(f->python, python) == 0) {
+            if (f->proc == NULL) {
+                start_server(sh, f);
+            }
+            return f;
+        }
+    }
+    shell_fork *f = shell_alloc(sizeof *f);
+    f->python = shell_text(python);
+    f->next = sh->forks;
+    sh->forks = f;
+    start_server(sh, f);
+    return f;
+}
+
+static void defer_failure(wr_shell *sh, uint32_t worker) {
+    void *deferred = sh->deferred;
+    shell_reserve(&deferred, &sh->deferred_capacity, sh->deferred_count + 1, sizeof *sh->deferred);
+    sh->deferred = deferred;
+    sh->deferred[sh->deferred_count++] = worker;
+    shell_soon(sh);
+}
+
+void shell_fork_died(wr_shell *sh, shell_fork *fork) {
+    shell_death_text(fork->proc, NULL, sh->lost_text, sizeof sh->lost_text);
+    WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->lost_text);
+    shell_proc_close(fork->proc);
+    fork->proc = NULL;
+    if (fork->conn != NULL) {
+        shell_conn_close(fork->conn);
+    }
+    fork->failures++;
+    bool wanted = false;
+    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
+        shell_worker *w = sh->workers[i];
+        if (w != NULL && w->fork == fork && w->proc == NULL) {
+            if (w->asked || fork->failures >= FORK_FAILURES_MAX) {
+                w->queued = false;
+                defer_failure(sh, i);
+            } else {
+                wanted = true;
+            }
+        }
+    }
+    if (wanted && !sh->ending) {
+        start_server(sh, fork);
+    }
+}
+
+/* ---- What a worker's process gets ---- */
+
+static void random_id(uint8_t *out, size_t n) {
+    wr_random_bytes(out, n);
+}
+
+static bool map_has(const wr_record *map, const char *name) {
+    wr_record_value v;
+    return map->bytes != NULL && wr_record_find(map, name, &v);
+}
+
+/* Reads the next JSON string at *at into out; false: there is none. Escapes but \uXXXX of one byte are enough for variables:
+ * the text was made by Python's json with ASCII escapes, so \u becomes UTF-8 here. */
+static bool json_string(const char **at, char *out, size_t size) {
+    const char *p = *at;
+    if (*p != '"') {
+        return false;
+    }
+    size_t n = 0;
+    for (p++; *p != 0 && *p != '"'; p++) {
+        unsigned code = (unsigned char)*p;
+        if (*p == '\\') {
+            p++;
+            code = *p == 'n' ? '\n' : *p == 't' ? '\t' : *p == 'r' ? '\r' : *p == 'b' ? '\b' : *p == 'f' ? '\f' : (unsigned char)*p;
+            if (*p == 'u') {
+                if (sscanf(p + 1, "%4x", &code) != 1) {
+                    return false;
+                }
+                p += 4;
+                if (code >= 0xd800 && code < 0xdc00 && p[1] == '\\' && p[2] == 'u') {
+                    unsigned low;
+                    if (sscanf(p + 3, "%4x", &low) != 1) {
+                        return false;
+                    }
+                    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+                    p += 6;
+                }
+            } else if (*p == 0) {
+                return false;
+            }
+        }
+        if (n + 5 >= size) {
+            return false;
+        }
+        if (code < 0x80 || (code < 0x100 && p[0] == (char)code)) {
+            out[n++] = (char)code;
+        } else if (code < 0x800) {
+            out[n++] = (char)(0xc0 | code >> 6);
+            out[n++] = (char)(0x80 | (code & 63));
+        } else if (code < 0x10000) {
+            out[n++] = (char)(0xe0 | code >> 12);
+            out[n++] = (char)(0x80 | (code >> 6 & 63));
+            out[n++] = (char)(0x80 | (code & 63));
+        } else {
+            out[n++] = (char)(0xf0 | code >> 18);
+            out[n++] = (char)(0x80 | (code >> 12 & 63));
+            out[n++] = (char)(0x80 | (code >> 6 & 63));
+            out[n++] = (char)(0x80 | (code & 63));
+        }
+    }
+    if (*p != '"') {
+        return false;
+    }
+    out[n] = 0;
+    *at = p + 1;
+    return true;
+}
+
+static const char *skip(const char *p, const char *what) {
+    return p + strspn(p, what);
+}
+
+/* "${NAME}" in a value becomes the job's or this process's variable. */
+static void expand(const wr_record *env, const char *value, char *out, size_t size) {
+    size_t n = 0;
+    while (*value != 0 && n + 1 < size) {
+        const char *end = value[0] == '$' && value[1] == '{' ? strchr(value, '}') : NULL;
+        if (end == NULL || end - value - 2 >= WR_RECORD_NAME_MAX) {
+            out[n++] = *value++;
+            continue;
+        }
+        char name[WR_RECORD_NAME_MAX + 1], found[8192];
+        snprintf(name, sizeof name, "%.*s", (int)(end - value - 2), value + 2);
+        const char *text = env->bytes != NULL && wr_record_get_string(env, name, found, sizeof found) ? found : getenv(name);
+        if (text != NULL) {
+            n += (size_t)snprintf(out + n, size - n, "%s", text);
+            n = n < size ? n : size - 1;
+        }
+        value = end + 1;
+    }
+    out[n] = 0;
+}
+
+typedef void (*env_fn)(void *arg, const char *name, const char *value);
+
+/* The variables of a runtime environment's JSON text: {"env_vars": {"A": "b"}, ...}. */
+static void env_vars(const char *json, const wr_record *job_env, env_fn fn, void *arg) {
+    const char *at = json != NULL ? strstr(json, "\"env_vars\"") : NULL;
+    if (at == NULL) {
+        return;
+    }
+    at = skip(at + sizeof "\"env_vars\"" - 1, " \t\r\n:");
+    if (*at != '{') {
+        return;
+    }
+    char *name = shell_alloc(1024), *value = shell_alloc(32768), *expanded = shell_alloc(65536);
+    at = skip(at + 1, " \t\r\n,");
+    while (json_string(&at, name, 1024)) {
+        at = skip(at, " \t\r\n:");
+        if (!json_string(&at, value, 32768)) {
+            break;
+        }
+        expand(job_env, value, expanded, 65536);
+        fn(arg, name, expanded);
+        at = skip(at, " \t\r\n,");
+    }
+    wr_free(name);
+    wr_free(value);
+    wr_free(expanded);
+}
+
+static bool is_alias(const shell_job *job) {
+    wr_record config = {job->config, job->config_bytes};
+    return wr_record_get_int(&config, "alias", 0) != 0;
+}
+
+/* Every variable that a worker has beside those it inherits. Names may come twice: the later one counts. */
+static void worker_env(wr_shell *sh, uint32_t worker, const shell_job *job, env_fn fn, void *arg) {
+    wr_core_worker_info info;
+    bool known = wr_raylet_core_worker_info(sh->core, worker, &info);
+    WR_ASSERT(known);
+    wr_record config = {job->config, job->config_bytes}, env = {0};
+    (void)wr_record_get_map(&config, "env", &env);
+    char text[4 * WR_GPUS_MAX * 8], node[2 * WR_NODE_ID_BYTES + 1], number[32];
+    if (getenv("OMP_NUM_THREADS") == NULL && !map_has(&env, "OMP_NUM_THREADS")) {
+        snprintf(number, sizeof number, "%u", info.threads);
+        fn(arg, "OMP_NUM_THREADS", number);
+    }
+    uint32_t cursor = 0, name_bytes;
+    const char *name;
+    wr_record_value v;
+    while (env.bytes != NULL && wr_record_next(&env, &cursor, &name, &name_bytes, &v)) {
+        if (v.type == 's') {
+            char key[WR_RECORD_NAME_MAX + 1], *value = shell_alloc(v.count + 1u);
+            snprintf(key, sizeof key, "%.*s", (int)name_bytes, name);
+            memcpy(value, v.bytes, v.count);
+            fn(arg, key, value);
+            wr_free(value);
+        }
+    }
+    if (info.gpus.devices != 0) {
+        size_t n = 0;
+        for (uint32_t i = 0; i < WR_GPUS_MAX; i++) {
+            if ((info.gpus.devices >> i & 1) != 0) {
+                const char *id = sh->gpu_ids[i];
+                char plain[16];
+                snprintf(plain, sizeof plain, "%u", i);
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n > 0 ? "," : "", id[0] != 0 ? id : plain);
+            }
+        }
+        fn(arg, "CUDA_VISIBLE_DEVICES", text);
+    }
+    env_vars(shell_env_text(sh, info.env_hash != 0 ? info.env_hash : job->env_hash), &env, fn, arg);
+    wr_hex_encode(sh->node_id.bytes, WR_NODE_ID_BYTES, node);
+    char job_hex[9];
+    uint8_t job_bytes[4] = {(uint8_t)job->number, (uint8_t)(job->number >> 8), (uint8_t)(job->number >> 16),
+                            (uint8_t)(job->number >> 24)};
+    wr_hex_encode(job_bytes, 4, job_hex);
+    snprintf(number, sizeof number, "%d", (int)getpid());
+    fn(arg, "WHIPRAY_JOB_ID", job_hex);
+    fn(arg, "WHIPRAY_NODE_ID", node);
+    fn(arg, "WHIPRAY_RAYLET_PID", number);
+    if (is_alias(job)) {
+        fn(arg, "RAY_JOB_ID", job_hex);
+        fn(arg, "RAY_NODE_ID", node);
+        fn(arg, "RAY_RAYLET_PID", number);
+    }
+}
+
+/* ---- Spawning ---- */
+
+typedef struct env_block {
+    char **items;
+    uint32_t count;
+} env_block;
+
+static void env_to_block(void *arg, const char *name, const char *value) {
+    env_block *block = arg;
+    size_t n = strlen(name);
+    for (uint32_t i = 0; i < block->count; i++) {
+        if (strncmp(block->items[i], name, n) == 0 && block->items[i][n] == '=') {
+            wr_free(block->items[i]);
+            block->items[i] = block->items[--block->count];
+            break;
+        }
+    }
+    if (block->count < ENV_MAX - 1) {
+        size_t bytes = n + strlen(value) + 2;
+        char *text = shell_alloc(bytes);
+        snprintf(text, bytes, "%s=%s", name, value);
+        block->items[block->count++] = text;
+    }
+}
+
+static void env_block_done(env_block *block) {
+    for (uint32_t i = 0; i < block->count; i++) {
+        wr_free(block->items[i]);
+    }
+    wr_free(block->items);
+}
+
+/* Ray's names of the log files end in the pid, which is known only when the files are open already: a second name for them,
+ * and the first goes when the worker says hello. */
+static void log_files(wr_shell *sh, shell_worker *w, int pid) {
+    char *paths[] = {w->out, w->err};
+    for (int i = 0; i < 2; i++) {
+        char named[WR_PATH_MAX];
+        size_t stem = strlen(paths[i]) - 4; /* ".out", ".err" */
+        int n = snprintf(named, sizeof named, "%.*s-%d%s", (int)stem, paths[i], pid, paths[i] + stem);
+        if (n > 0 && n < WR_PATH_MAX && link(paths[i], named) == 0) {
+            memcpy(paths[i], named, (size_t)n + 1);
+        }
+        shell_logs_add(sh, paths[i], w->job, pid, i == 1);
+    }
+}
+
+void shell_logs_named(wr_shell *sh, uint32_t worker) {
+    const shell_worker *w = sh->workers[worker];
+    const char *paths[] = {w->out, w->err};
+    for (int i = 0; i < 2; i++) {
+        char first[WR_PATH_MAX];
+        snprintf(first, sizeof first, "%s", paths[i]);
+        char *dash = strrchr(first, '-'), *base = strrchr(first, '/');
+        if (w->proc != NULL && dash != NULL && dash > base) {
+            snprintf(dash, 8, "%s", paths[i] + strlen(paths[i]) - 4);
+            unlink(first);
+        }
+    }
+}
+
+static void spawn_c(wr_shell *sh, uint32_t worker, shell_job *job) {
+    shell_worker *w = sh->workers[worker];
+    char program[WR_PATH_MAX], cookie[2 * SHELL_COOKIE_BYTES + 1];
+    wr_hex_encode(w->cookie, SHELL_COOKIE_BYTES, cookie);
+    if (wr_paths_join(sh->args.bin_dir, "whipray-worker", program, NULL) != WR_OK) {
+        defer_failure(sh, worker);
+        return;
+    }
+    char *argv[] = {program, "--socket", sh->socket_path, "--token-file", sh->args.token_file, "--cookie", cookie, NULL};
+    env_block block = {.items = shell_alloc(ENV_MAX * sizeof(char *))};
+    for (char **at = environ; *at != NULL && block.count < ENV_MAX - 1; at++) {
+        block.items[block.count++] = shell_text(*at);
+    }
+    worker_env(sh, worker, job, env_to_block, &block);
+    int pid = shell_exec(argv, block.items, w->out, w->err, job->cwd);
+    env_block_done(&block);
+    shell_proc *proc = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
+    if (proc == NULL) {
+        defer_failure(sh, worker);
+        return;
+    }
+    proc->kind = PROC_WORKER;
+    proc->worker = worker;
+    proc->job = job->number;
+    w->proc = proc;
+    log_files(sh, w, pid);
+}
+
+void shell_spawn(wr_shell *sh, uint32_t worker) {
+    wr_core_worker_info info;
+    if (!wr_raylet_core_worker_info(sh->core, worker, &info)) {
+        return; /* it was given up within the same step */
+    }
+    uint32_t old = sh->worker_capacity;
+    void *workers = sh->workers;
+    shell_reserve(&workers, &sh->worker_capacity, worker + 1, sizeof *sh->workers);
+    sh->workers = workers;
+    memset(sh->workers + old, 0, (sh->worker_capacity - old) * sizeof *sh->workers);
+    WR_ASSERT(sh->workers[worker] == NULL);
+    shell_worker *w = shell_alloc(sizeof *w);
+    sh->workers[worker] = w;
+    shell_job *job = shell_job_of(sh, info.job);
+    random_id(w->cookie, sizeof w->cookie);
+    random_id(w->worker_id, sizeof w->worker_id);
+    w->job = info.job;
+    if (job == NULL || sh->ending) {
+        defer_failure(sh, worker);
+        return;
+    }
+    char id[2 * WR_WORKER_ID_BYTES + 1], job_hex[9], name[160];
+    uint8_t job_bytes[4] = {(uint8_t)job->number, (uint8_t)(job->number >> 8), (uint8_t)(job->number >> 16),
+                            (uint8_t)(job->number >> 24)};
+    wr_hex_encode(w->worker_id, WR_WORKER_ID_BYTES, id);
+    wr_hex_encode(job_bytes, 4, job_hex);
+    snprintf(name, sizeof name, "logs/worker-%s-%s.out", id, job_hex);
+    wr_status a = wr_paths_join(sh->args.session_dir, name, w->out, NULL);
+    snprintf(name, sizeof name, "logs/worker-%s-%s.err", id, job_hex);
+    wr_status b = wr_paths_join(sh->args.session_dir, name, w->err, NULL);
+    const char *paths[] = {w->out, w->err};
+    for (int i = 0; i < 2; i++) { /* there before its process is: log_files gives it a second name */
+        int fd = open(paths[i], O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0600);
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+    if (a != WR_OK || b != WR_OK) {
+        defer_failure(sh, worker);
+        return;
+    }
+    if (info.language == WR_LANGUAGE_C) {
+        spawn_c(sh, worker, job);
+        return;
+    }
+    w->fork = job->fork;
+    w->queued = true;
+    if (w->fork->proc == NULL) { /* it died; a new try */
+        start_server(sh, w->fork);
+        if (w->fork->proc == NULL) {
+            w->queued = false;
+            defer_failure(sh, worker);
+        }
+    }
+}
+
+void shell_worker_kill(wr_shell *sh, uint32_t worker) {
+    shell_worker *w = worker < sh->worker_capacity ? sh->workers[worker] : NULL;
+    if (w == NULL) {
+        return;
+    }
+    w->kill = true;
+    if (w->proc != NULL) {
+        shell_kill(w->proc, SIGKILL);
+    } else if (w->queued) {
+        w->queued = false;
+        defer_failure(sh, worker);
+    } /* else it is being forked: killed at fork_done */
+}
+
+void shell_worker_forget(wr_shell *sh, uint32_t worker) {
+    shell_worker *w = worker < sh->worker_capacity ? sh->workers[worker] : NULL;
+    if (w == NULL) {
+        return;
+    }
+    if (w->conn != NULL) {
+        w->conn->worker = WR_CORE_NONE;
+        w->conn->slot = 0;
+    }
+    if (w->proc != NULL) {
+        shell_proc_close(w->proc);
+    }
+    sh->workers[worker] = NULL;
+    wr_free(w);
+}
+
+/* ---- The fork server's ops ---- */
+
+static shell_fork *fork_of(shell_conn *conn, wr_error *err) {
+    if (conn->kind != 4 || conn->fork == NULL) {
+        WR_FAIL(err, WR_E_DENIED, "this op is for fork servers that this raylet started");
+        return NULL;
+    }
+    return conn->fork;
+}
+
+static void write_env(wr_shell *sh, uint32_t worker, const shell_job *job) {
+    env_block block = {.items = shell_alloc(ENV_MAX * sizeof(char *))};
+    worker_env(sh, worker, job, env_to_block, &block);
+    wr_record_map_begin(&sh->w, "env");
+    for (uint32_t i = 0; i < block.count; i++) {
+        char *equals = strchr(block.items[i], '=');
+        if (equals - block.items[i] <= WR_RECORD_NAME_MAX && equals != block.items[i]) {
+            *equals = 0;
+            wr_record_string(&sh->w, block.items[i], equals + 1);
+        }
+    }
+    wr_record_map_end(&sh->w);
+    env_block_done(&block);
+}
+
+void shell_fork_serve(wr_shell *sh, shell_fork *fork) {
+    if (fork->ticket == 0) {
+        return;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
+        count += sh->workers[i] != NULL && sh->workers[i]->queued && sh->workers[i]->fork == fork;
+    }
+    if (count == 0) {
+        return;
+    }
+    shell_ticket t;
+    shell_conn *conn = shell_ticket_take(sh, fork->ticket, &t);
+    fork->ticket = 0;
+    if (conn == NULL) {
+        return;
+    }
+    wr_record_begin(&sh->w);
+    wr_record_list_begin(&sh->w, "spawn");
+    count = 0;
+    for (uint32_t i = 0; i < sh->worker_capacity && count < SPAWNS_PER_ANSWER; i++) {
+        shell_worker *w = sh->workers[i];
+        shell_job *job = w != NULL && w->queued && w->fork == fork ? shell_job_of(sh, w->job) : NULL;
+        if (job == NULL) {
+            continue;
+        }
+        count++;
+        w->queued = false;
+        w->asked = true;
+        char id[2 * WR_WORKER_ID_BYTES + 1];
+        wr_hex_encode(w->worker_id, WR_WORKER_ID_BYTES, id);
+        wr_record_map_begin(&sh->w, NULL);
+        wr_record_bytes(&sh->w, "cookie", w->cookie, SHELL_COOKIE_BYTES);
+        write_env(sh, i, job);
+        wr_record_list_begin(&sh->w, "unset");
+        wr_record_list_end(&sh->w);
+        wr_record_string(&sh->w, "cwd", job->cwd);
+        wr_record_string(&sh->w, "stdout", w->out);
+        wr_record_string(&sh->w, "stderr", w->err);
+        wr_record_string(&sh->w, "worker_id", id);
+        wr_record_int(&sh->w, "niceness", 0);
+        wr_record_map_end(&sh->w);
+    }
+    wr_record_list_end(&sh->w);
+    shell_reply(conn, t.request, -1);
+}
+
+wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+    (void)body;
+    shell_fork *fork = fork_of(conn, err);
+    if (fork == NULL) {
+        return WR_E_DENIED;
+    }
+    fork->failures = 0;
+    fork->ticket = shell_ticket_new(sh, conn, request, TICKET_FORK);
+    shell_fork_serve(sh, fork);
+    return WR_E_AGAIN;
+}
+
+static uint32_t worker_of_cookie(const wr_shell *sh, const wr_record *body) {
+    wr_record_value v;
+    if (!wr_record_find(body, "cookie", &v) || v.type != 'b' || v.count != SHELL_COOKIE_BYTES) {
+        return WR_CORE_NONE;
+    }
+    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
+        if (sh->workers[i] != NULL && memcmp(sh->workers[i]->cookie, v.bytes, SHELL_COOKIE_BYTES) == 0) {
+            return i;
+        }
+    }
+    return WR_CORE_NONE;
+}
+
+wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+    (void)request;
+    shell_fork *fork = fork_of(conn, err);
+    if (fork == NULL) {
+        return WR_E_DENIED;
+    }
+    int pid = (int)wr_record_get_int(body, "pid", 0), pidfd = -1;
+    uint32_t worker = worker_of_cookie(sh, body);
+    if (conn->fd_count > 0) {
+        pidfd = conn->fds[0];
+        conn->fd_count--;
+        memmove(conn->fds, conn->fds + 1, conn->fd_count * sizeof conn->fds[0]);
+    }
+    shell_worker *w = worker != WR_CORE_NONE ? sh->workers[worker] : NULL;
+    if (w == NULL || w->fork != fork || w->proc != NULL || pid <= 0) {
+        if (pidfd >= 0) {
+            close(pidfd);
+        }
+        return WR_FAIL(err, WR_E_PROTOCOL, "fork_done for a worker that nobody asked for");
+    }
+    w->proc = shell_proc_watch(sh, pid, pidfd, false);
+    if (w->proc == NULL) { /* gone already, and no pidfd came along */
+        defer_failure(sh, worker);
+        return WR_OK;
+    }
+    w->proc->kind = PROC_WORKER;
+    w->proc->worker = worker;
+    w->proc->job = w->job;
+    log_files(sh, w, pid);
+    if (w->kill) {
+        shell_kill(w->proc, SIGKILL);
+    }
+    return WR_OK;
+}
+
+wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+    (void)request;
+    if (fork_of(conn, err) == NULL) {
+        return WR_E_DENIED;
+    }
+    char text[SHELL_TEXT_MAX];
+    uint32_t worker = worker_of_cookie(sh, body);
+    if (!wr_record_get_string(body, "text", text, sizeof text)) {
+        snprintf(text, sizeof text, "fork failed");
+    }
+    WR_LOG_WARN("worker.fork_failed", "text=%s", text);
+    if (worker != WR_CORE_NONE && sh->workers[worker]->proc == NULL) {
+        wr_raylet_core_worker_failed(sh->core, wr_clock_ns(), worker, text);
+    }
+    return WR_OK;
+}
+
+wr_status shell_fork_exited(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+    (void)request;
+    if (fork_of(conn, err) == NULL) {
+        return WR_E_DENIED;
+    }
+    shell_proc_status(sh, (int)wr_record_get_int(body, "pid", 0), (int)wr_record_get_int(body, "status", 0));
+    return WR_OK;
+}

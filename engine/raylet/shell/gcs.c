@@ -1,0 +1,183 @@
+/* The GCS: its process on the head node, and the link to it, whose callbacks come on the link's thread. */
+#include "raylet/shell/shell.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { EVENT_CONNECTED, EVENT_LOST, EVENT_MESSAGE };
+#define RESTART_WINDOW_NS (60ull * 1000 * 1000 * 1000)
+enum { RESTARTS_MAX = 5 };
+
+static void push(wr_shell *sh, int type, wr_cluster_msg *msg, uint64_t epoch, uint64_t cluster_id, bool new_epoch) {
+    struct shell_gcs_event *event = shell_alloc(sizeof *event);
+    *event = (struct shell_gcs_event){.type = type, .msg = msg, .epoch = epoch, .cluster_id = cluster_id, .new_epoch = new_epoch};
+    pthread_mutex_lock(&sh->gcs_lock);
+    *sh->gcs_events_end = event;
+    sh->gcs_events_end = &event->next;
+    pthread_mutex_unlock(&sh->gcs_lock);
+    uv_async_send(&sh->gcs_async);
+}
+
+static void on_connected(void *user, uint64_t epoch, uint64_t cluster_id, bool new_epoch) {
+    push(user, EVENT_CONNECTED, NULL, epoch, cluster_id, new_epoch);
+}
+
+static void on_lost(void *user, const wr_error *why) {
+    (void)why;
+    push(user, EVENT_LOST, NULL, 0, 0, false);
+}
+
+static void on_message(void *user, wr_cluster_msg *msg) {
+    push(user, EVENT_MESSAGE, msg, 0, 0, false);
+}
+
+static void on_call_done(void *user, wr_status status, wr_gcs_response *response, const wr_error *err) {
+    shell_call *call = user;
+    wr_shell *sh = call->shell;
+    call->status = status;
+    call->response = response;
+    if (status != WR_OK && err != NULL) {
+        call->err = *err;
+    }
+    pthread_mutex_lock(&sh->gcs_lock);
+    call->next = sh->gcs_calls;
+    sh->gcs_calls = call;
+    pthread_mutex_unlock(&sh->gcs_lock);
+    uv_async_send(&sh->gcs_async);
+}
+
+static void on_async(uv_async_t *async) {
+    wr_shell *sh = async->data;
+    pthread_mutex_lock(&sh->gcs_lock);
+    struct shell_gcs_event *events = sh->gcs_events;
+    shell_call *calls = sh->gcs_calls;
+    sh->gcs_events = NULL;
+    sh->gcs_events_end = &sh->gcs_events;
+    sh->gcs_calls = NULL;
+    pthread_mutex_unlock(&sh->gcs_lock);
+    uint64_t now = wr_clock_ns();
+    while (events != NULL) {
+        struct shell_gcs_event *event = events;
+        events = event->next;
+        if (event->type == EVENT_CONNECTED) {
+            sh->cluster_id = event->cluster_id;
+            wr_raylet_core_connected(sh->core, now, event->epoch, event->cluster_id, event->new_epoch);
+        } else if (event->type == EVENT_LOST) {
+            wr_raylet_core_lost(sh->core, now);
+        } else {
+            wr_raylet_core_message(sh->core, now, WR_DEST_GCS, event->msg);
+            wr_cluster_msg_free(event->msg);
+        }
+        wr_free(event);
+        shell_drain(sh);
+    }
+    while (calls != NULL) {
+        shell_call *call = calls;
+        calls = call->next;
+        if (call->ticket != 0) {
+            shell_call_reply(sh, call);
+        }
+        wr_gcs_response_free(call->response);
+        wr_free(call);
+    }
+    shell_drain(sh);
+}
+
+wr_status shell_gcs_call(wr_shell *sh, uint64_t ticket, const wr_gcs_request *request, wr_error *err) {
+    shell_call *call = shell_alloc(sizeof *call);
+    call->shell = sh;
+    call->ticket = ticket;
+    call->call = request->call;
+    wr_status status = wr_gcs_link_call(sh->link, request, on_call_done, call, err);
+    if (status != WR_OK) {
+        wr_free(call);
+    }
+    return status;
+}
+
+/* ---- Its process ---- */
+
+static bool start_process(wr_shell *sh) {
+    char program[WR_PATH_MAX], store[WR_PATH_MAX], log[WR_PATH_MAX], listen[WR_PATH_MAX + 8], port[96];
+    if (wr_paths_join(sh->args.bin_dir, "whipray-gcs", program, NULL) != WR_OK ||
+        wr_paths_join(sh->args.session_dir, "gcs.sqlite", store, NULL) != WR_OK ||
+        wr_paths_join(sh->args.session_dir, "logs/gcs_server.out", log, NULL) != WR_OK) {
+        return false;
+    }
+    snprintf(listen, sizeof listen, "unix:%s/sockets/gcs", sh->args.session_dir);
+    snprintf(port, sizeof port, "%s:%d", sh->args.node_ip, sh->args.gcs_port);
+    char *argv[] = {program, "--listen", listen, "--store", store, "--token-file", sh->args.token_file, NULL, NULL, NULL};
+    if (sh->args.gcs_port > 0) {
+        argv[7] = "--listen";
+        argv[8] = port;
+    }
+    int pid = shell_exec(argv, environ, log, log, NULL);
+    sh->gcs = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
+    if (sh->gcs == NULL) {
+        return false;
+    }
+    sh->gcs->kind = PROC_GCS;
+    WR_LOG_INFO("gcs.started", "pid=%d", pid);
+    return true;
+}
+
+void shell_gcs_died(wr_shell *sh) {
+    char text[SHELL_TEXT_MAX], log[WR_PATH_MAX];
+    if (wr_paths_join(sh->args.session_dir, "logs/gcs_server.out", log, NULL) != WR_OK) {
+        log[0] = 0;
+    }
+    shell_death_text(sh->gcs, log, text, sizeof text);
+    shell_proc_close(sh->gcs);
+    sh->gcs = NULL;
+    if (sh->ending) {
+        return;
+    }
+    uint64_t now = wr_clock_ns();
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < sh->gcs_start_count; i++) {
+        if (now - sh->gcs_starts[i] < RESTART_WINDOW_NS) {
+            sh->gcs_starts[kept++] = sh->gcs_starts[i];
+        }
+    }
+    sh->gcs_start_count = kept;
+    if (kept >= RESTARTS_MAX) {
+        WR_LOG_ERROR("gcs.given_up", "restarts=%d last=%s", (int)RESTARTS_MAX, text);
+        char why[SHELL_TEXT_MAX + 80];
+        snprintf(why, sizeof why, "the GCS ended %d times within a minute; the last time: %s", (int)RESTARTS_MAX + 1, text);
+        shell_end(sh, why);
+        return;
+    }
+    sh->gcs_starts[sh->gcs_start_count++] = now;
+    WR_LOG_WARN("gcs.restart", "text=%s", text);
+    if (!start_process(sh)) {
+        shell_end(sh, "the GCS cannot be started again");
+    }
+}
+
+wr_status shell_gcs_start(wr_shell *sh, wr_error *err) {
+    pthread_mutex_init(&sh->gcs_lock, NULL);
+    sh->gcs_events_end = &sh->gcs_events;
+    sh->gcs_async.data = sh;
+    if (uv_async_init(&sh->loop, &sh->gcs_async, on_async) != 0) {
+        return WR_FAIL(err, WR_E_IO, "the loop takes no async handle");
+    }
+    snprintf(sh->gcs_target, sizeof sh->gcs_target, "unix:%s/sockets/gcs", sh->args.session_dir);
+    if (!start_process(sh)) {
+        return WR_FAIL(err, WR_E_IO, "whipray-gcs in %s cannot be started", sh->args.bin_dir);
+    }
+    wr_gcs_link_opts opts = {.target = sh->gcs_target,
+                             .credentials = {.token = sh->token},
+                             .callbacks = {.user = sh, .on_connected = on_connected, .on_lost = on_lost, .on_message = on_message},
+                             .stream = true};
+    return wr_gcs_link_open(&opts, &sh->link, err);
+}
+
+void shell_gcs_stop(wr_shell *sh) {
+    if (sh->gcs != NULL) {
+        shell_kill(sh->gcs, SIGTERM);
+    }
+}

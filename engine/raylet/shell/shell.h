@@ -1,0 +1,297 @@
+/* engine/raylet/shell/shell.h: the node manager's loop, sockets, processes and files; private to this folder.
+ *
+ * One thread (the loop's) owns everything here. Two others only wake it: the bell thread (bell.c) and the GCS link's thread
+ * (gcs.c), which hands messages over under `gcs_lock`.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "local/frame.h"
+#include "local/paths.h"
+#include "raylet/core/core.h"
+#include "rpc/gcs_link.h"
+#include "shm/keeper.h"
+#include "store/error_value.h"
+
+#include <pthread.h>
+#include <uv.h>
+
+typedef struct wr_shell wr_shell;
+typedef struct shell_conn shell_conn;
+typedef struct shell_proc shell_proc;
+typedef struct shell_fork shell_fork;
+
+enum { SHELL_COOKIE_BYTES = 16, SHELL_TEXT_MAX = 640, SHELL_LOG_TAIL_BYTES = 2048, SHELL_LOG_RING = 4096 };
+
+typedef struct shell_args {
+    char session_dir[WR_PATH_MAX], token_file[WR_PATH_MAX], bin_dir[WR_PATH_MAX], log_file[WR_PATH_MAX];
+    char resources[WR_RES_TEXT_MAX], labels[1024], node_ip[64], node_name[128], python[WR_PATH_MAX];
+    double num_cpus, num_gpus; /* < 0: found out */
+    int64_t object_store_memory, memory; /* 0: found out */
+    int owner_fd, ready_fd, gcs_port;
+    uint32_t prestart;
+    bool head;
+} shell_args;
+
+/* A process that the kernel tells us about. */
+struct shell_proc {
+    wr_shell *shell;
+    uv_poll_t poll;
+    int pidfd, pid;
+    bool child;  /* of this process: its status comes by waitid */
+    bool exited, status_known, closed, polled;
+    int status;  /* as waitpid gives it */
+    uint64_t exited_at; /* wr_clock_ns */
+    enum { PROC_DRIVER, PROC_WORKER, PROC_FORK_SERVER, PROC_GCS } kind;
+    uint32_t worker, job, slot;
+    shell_fork *fork;
+    shell_proc *next;
+};
+
+/* A worker as the shell knows it; index = the core's. */
+typedef struct shell_worker {
+    uint8_t cookie[SHELL_COOKIE_BYTES], worker_id[WR_WORKER_ID_BYTES];
+    uint32_t job, slot;
+    shell_proc *proc; /* NULL: not forked yet */
+    shell_conn *conn;
+    shell_fork *fork; /* that shall make it, or has */
+    bool queued, asked, kill; /* waits in the fork server's queue; was handed to it; kill it when it is there */
+    char out[WR_PATH_MAX], err[WR_PATH_MAX];
+    uint64_t cancelled; /* handle of the task that its killing cancels; 0: none */
+} shell_worker;
+
+struct shell_fork { /* one fork server */
+    char *python;
+    shell_proc *proc;
+    shell_conn *conn;
+    uint64_t ticket; /* of the fork_next that waits; 0: none */
+    uint32_t failures;
+    shell_fork *next;
+};
+
+struct shell_conn {
+    wr_shell *shell;
+    uv_poll_t poll;
+    int fd;
+    uint64_t id;
+    uint8_t *in, *out;
+    uint32_t in_used, in_capacity, out_used, out_capacity, out_sent;
+    int pass_fd; /* goes with the byte at pass_at; -1 */
+    uint32_t pass_at;
+    int fds[WR_FRAME_FDS_MAX];
+    uint32_t fd_count;
+    bool hello, bye, closing, flush_close;
+    int kind, pid;
+    uint32_t slot, epoch, worker, job;
+    shell_proc *proc;
+    shell_fork *fork;
+    shell_conn *next, *previous;
+};
+
+typedef struct shell_job {
+    uint32_t number;
+    uint8_t *config; /* the driver's job map, packed */
+    uint32_t config_bytes;
+    char *name_space, *python, *runtime_env, *cwd;
+    shell_fork *fork;
+    uint64_t env_hash;
+    uint64_t log_wanted; /* wr_clock_ns of the last log_poll */
+    wr_proc_counters dead; /* sums of its dead processes */
+    uint32_t log_next, log_first; /* sequence numbers in its ring */
+    struct shell_line {
+        char *text, name[64];
+        int pid;
+        bool err;
+    } *lines;
+} shell_job;
+
+/* A file of a worker that is being read for its driver. */
+typedef struct shell_tail {
+    char path[WR_PATH_MAX], name[64];
+    uint64_t offset;
+    uint32_t job;
+    int pid;
+    bool err, dead;
+} shell_tail;
+
+typedef struct shell_function {
+    uint32_t job, digest_bytes, meta_bytes;
+    uint8_t digest[64];
+    uint64_t ref;
+    char *name;
+    uint8_t *meta;
+} shell_function;
+
+typedef struct shell_env {
+    uint64_t hash;
+    char *text;
+} shell_env;
+
+/* A request that is answered later. */
+typedef struct shell_ticket {
+    uint64_t ticket, conn, request;
+    int what; /* TICKET_... */
+    uint16_t port;
+    uint32_t slot, job, cursor;
+    uint64_t deadline;
+} shell_ticket;
+enum { TICKET_HELLO = 1, TICKET_CREATE, TICKET_FIND, TICKET_LIST, TICKET_FORK, TICKET_KV, TICKET_TABLE, TICKET_LOG, TICKET_SHUTDOWN };
+
+typedef struct shell_call { /* of the GCS, on its way */
+    wr_shell *shell;
+    uint64_t ticket;
+    wr_gcs_call call;
+    wr_status status;
+    wr_gcs_response *response;
+    wr_error err;
+    struct shell_call *next;
+} shell_call;
+
+struct wr_shell {
+    shell_args args;
+    char token[WR_TOKEN_MAX + 1], socket_path[WR_PATH_MAX], gcs_target[WR_PATH_MAX + 8], gpu_ids[WR_GPUS_MAX][16];
+    char hostname[256];
+    wr_node_id node_id;
+    uint64_t cluster_id;
+    uv_loop_t loop;
+    uv_timer_t timer;
+    uv_async_t bell, gcs_async;
+    uv_signal_t sigterm, sigint;
+    uv_poll_t listener, owner;
+    int listen_fd;
+    bool owner_polled, ending, ready_told, again;
+    uint64_t end_at, started_at;
+    pthread_t bell_thread;
+    bool bell_running;
+    int bell_stop; /* read and written atomically */
+
+    wr_pool *pool;
+    wr_keeper *keeper;
+    wr_raylet_core *core;
+    uint64_t last_pass;
+
+    shell_conn *conns;
+    uint64_t next_conn, next_ticket;
+    shell_proc *procs;
+    shell_worker **workers;
+    uint32_t worker_capacity;
+    shell_fork *forks;
+    shell_job **jobs;
+    uint32_t job_count, job_capacity;
+    shell_function *functions;
+    uint32_t function_count, function_capacity;
+    shell_env *envs;
+    uint32_t env_count, env_capacity;
+    shell_ticket *tickets;
+    uint32_t ticket_count, ticket_capacity;
+    shell_tail *tails;
+    uint32_t tail_count, tail_capacity;
+    uint64_t *port_causes; /* [ports] handle of the error object of a dead port */
+    uint32_t *deferred;    /* workers that could not be started */
+    uint32_t deferred_count, deferred_capacity;
+
+    wr_gcs_link *link;
+    shell_proc *gcs;
+    uint64_t gcs_starts[8];
+    uint32_t gcs_start_count;
+    pthread_mutex_t gcs_lock;
+    struct shell_gcs_event {
+        int type;
+        wr_cluster_msg *msg;
+        uint64_t epoch, cluster_id;
+        bool new_epoch;
+        struct shell_gcs_event *next;
+    } *gcs_events, **gcs_events_end;
+    shell_call *gcs_calls;
+
+    wr_record_writer w; /* of the reply that is being built */
+    char lost_text[WR_ERROR_TEXT_MAX]; /* what wr_lost_fn says */
+    wr_status lost_status;
+    uint32_t lost_worker;
+    bool draining;
+};
+
+/* ---- shell.c: the pass, and what the core wants done ---- */
+void shell_drain(wr_shell *sh);              /* executes commands, sends messages */
+void shell_pass(wr_shell *sh);               /* keeper pass, facts, tick, drain, timer */
+void shell_soon(wr_shell *sh);               /* a pass as soon as the loop is free */
+void shell_end(wr_shell *sh, const char *why); /* the cluster ends */
+void *shell_alloc(size_t bytes);
+char *shell_text(const char *text);
+void shell_reserve(void **items, uint32_t *capacity, uint32_t need, size_t bytes);
+
+/* ---- conn.c ---- */
+wr_status shell_listen(wr_shell *sh, wr_error *err);
+void shell_conn_close(shell_conn *conn);
+shell_conn *shell_conn_of(wr_shell *sh, uint64_t id);
+/* Sends sh->w as the reply (or writes its failure). */
+void shell_reply(shell_conn *conn, uint64_t request, int pass_fd);
+void shell_fail(shell_conn *conn, uint64_t request, const wr_error *error);
+uint64_t shell_ticket_new(wr_shell *sh, shell_conn *conn, uint64_t request, int what);
+shell_ticket *shell_ticket_of(wr_shell *sh, uint64_t ticket);
+/* Takes the ticket out; its connection, or NULL if that is gone. */
+shell_conn *shell_ticket_take(wr_shell *sh, uint64_t ticket, shell_ticket *out);
+void shell_ticket_fail(wr_shell *sh, uint64_t ticket, wr_status status, const char *text);
+
+/* ---- ops*.c: OK: sh->w is the reply; AGAIN: it comes later; else the error ---- */
+typedef wr_status (*shell_op_fn)(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+typedef struct shell_op {
+    const char *name;
+    shell_op_fn fn;
+    bool pool; /* only for processes with a slot */
+} shell_op;
+extern const shell_op shell_ops_work[], shell_ops_view[];
+wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+void shell_hello_started(wr_shell *sh, uint64_t ticket, uint32_t job);
+void shell_actor_reply(wr_shell *sh, const wr_core_cmd *cmd);
+void shell_names_reply(wr_shell *sh, const wr_core_cmd *cmd);
+void shell_call_reply(wr_shell *sh, shell_call *call);
+shell_job *shell_job_of(wr_shell *sh, uint32_t number);
+void shell_job_forget(wr_shell *sh, uint32_t number);
+uint64_t shell_env_of(wr_shell *sh, const char *runtime_env);
+const char *shell_env_text(wr_shell *sh, uint64_t hash);
+
+/* ---- procs.c: processes of all kinds ---- */
+shell_proc *shell_proc_watch(wr_shell *sh, int pid, int pidfd, bool child); /* pidfd -1: opened here; NULL: gone */
+void shell_proc_close(shell_proc *proc);
+void shell_proc_status(wr_shell *sh, int pid, int status);
+void shell_procs_tick(wr_shell *sh);
+void shell_kill(const shell_proc *proc, int signal);
+/* fork and exec with PDEATHSIG; log: file for stdout and stderr, NULL: out and err are given. */
+int shell_exec(char *const argv[], char *const envp[], const char *out, const char *err, const char *cwd);
+void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t size);
+
+/* ---- forks.c: fork servers and workers ---- */
+shell_fork *shell_fork_of(wr_shell *sh, const char *python);
+void shell_fork_died(wr_shell *sh, shell_fork *fork);
+void shell_fork_serve(wr_shell *sh, shell_fork *fork); /* answers the fork_next that waits */
+void shell_spawn(wr_shell *sh, uint32_t worker);
+void shell_logs_named(wr_shell *sh, uint32_t worker); /* its process has its files open */
+void shell_worker_kill(wr_shell *sh, uint32_t worker);
+void shell_worker_forget(wr_shell *sh, uint32_t worker);
+wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+wr_status shell_fork_exited(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+
+/* ---- gcs.c ---- */
+wr_status shell_gcs_start(wr_shell *sh, wr_error *err); /* process (head) and link */
+void shell_gcs_died(wr_shell *sh);
+void shell_gcs_stop(wr_shell *sh);
+wr_status shell_gcs_call(wr_shell *sh, uint64_t ticket, const wr_gcs_request *request, wr_error *err);
+
+/* ---- logs.c ---- */
+void shell_logs_add(wr_shell *sh, const char *path, uint32_t job, int pid, bool err);
+void shell_logs_dead(wr_shell *sh, int pid);
+void shell_logs_tick(wr_shell *sh);
+wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+void shell_log_last(const char *path, char *out, size_t size); /* last lines of a file */
+
+/* ---- detect.c ---- */
+uint32_t shell_cpu_count(void);
+uint64_t shell_memory_limit(void); /* of the machine or the container, bytes */
+uint32_t shell_gpu_count(wr_shell *sh); /* fills gpu_ids */
+void shell_node_ip(char out[64]);

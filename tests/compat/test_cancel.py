@@ -1,0 +1,275 @@
+"""ray-compat section 1, cancel: every case of its row."""
+
+import asyncio
+import time
+
+import pytest
+import ray
+from helpers import Signal, Tally
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+CANCELLED = (ray.exceptions.TaskCancelledError,)
+
+
+@ray.remote(num_cpus=4)
+def hold_all(signal):
+    ray.get(signal.send.remote())
+    while True:
+        time.sleep(0.01)
+
+
+@ray.remote
+def quick():
+    return 1
+
+
+def busy(signal):
+    """A task that holds the whole cluster, begun."""
+    ref = hold_all.remote(signal)
+    ray.get(signal.wait.remote(), timeout=60)
+    return ref
+
+
+def test_what_is_no_ref():
+    with pytest.raises(TypeError):
+        ray.cancel(1)
+    with pytest.raises(TypeError):
+        ray.cancel([ray.put(1)])
+
+
+def test_queued_task():
+    running = busy(Signal.remote())
+    queued = quick.options(num_cpus=4).remote()
+    ray.cancel(queued)
+    with pytest.raises(CANCELLED):
+        ray.get(queued, timeout=60)
+    ray.cancel(running)
+    with pytest.raises(CANCELLED):
+        ray.get(running, timeout=60)
+
+
+def test_task_that_waits_for_arguments():
+    signal = Signal.remote()
+
+    @ray.remote(num_cpus=0)
+    def late(event):
+        ray.get(event.wait.remote())
+
+    waiting = quick.options(name="waits").remote
+    ref = late.remote(signal)
+
+    @ray.remote
+    def use(value):
+        return value
+
+    pending = use.remote(ref)
+    ray.cancel(pending)
+    with pytest.raises(CANCELLED):
+        ray.get(pending, timeout=60)
+    ray.get(signal.send.remote())
+    assert ray.get(waiting()) == 1
+
+
+def test_running_task():
+    ref = busy(Signal.remote())
+    ray.cancel(ref)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    assert ray.get(quick.remote(), timeout=60) == 1
+
+
+def test_running_task_may_swallow_it():
+    signal = Signal.remote()
+
+    @ray.remote
+    def stubborn(event):
+        try:
+            ray.get(event.send.remote())
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            return "swallowed"
+
+    ref = stubborn.remote(signal)
+    ray.get(signal.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    try:
+        assert ray.get(ref, timeout=60) == "swallowed"
+    except ray.exceptions.TaskCancelledError:
+        assert True
+
+
+def test_running_task_blocked_in_get():
+    started, never = Signal.remote(), Signal.remote()
+
+    @ray.remote
+    def block(begin, event):
+        ray.get(begin.send.remote())
+        ray.get(event.wait.remote())
+
+    ref = block.remote(started, never)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+
+
+def test_force():
+    ref = busy(Signal.remote())
+    ray.cancel(ref, force=True)
+    with pytest.raises((ray.exceptions.WorkerCrashedError, *CANCELLED)):
+        ray.get(ref, timeout=60)
+    assert ray.get(quick.remote(), timeout=60) == 1
+
+
+def test_finished_task():
+    ref = quick.remote()
+    assert ray.get(ref) == 1
+    ray.cancel(ref)
+    assert ray.get(ref) == 1
+
+
+def test_never_retried():
+    tally, signal = Tally.remote(), Signal.remote()
+
+    @ray.remote(max_retries=5, retry_exceptions=True)
+    def run(counter, event):
+        ray.get(counter.add.remote())
+        ray.get(event.send.remote())
+        while True:
+            time.sleep(0.01)
+
+    ref = run.remote(tally, signal)
+    ray.get(signal.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    assert ray.get(tally.get.remote()) == 1
+
+
+def test_recursive():
+    started, ended = Signal.remote(), Signal.remote()
+
+    @ray.remote(num_cpus=1)
+    def child(begin, end):
+        try:
+            ray.get(begin.send.remote())
+            while True:
+                time.sleep(0.01)
+        finally:
+            ray.get(end.send.remote())
+
+    @ray.remote(num_cpus=1)
+    def parent(begin, end):
+        return ray.get(child.remote(begin, end))
+
+    ref = parent.remote(started, ended)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref, recursive=True)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    assert ray.get(ended.wait.remote(), timeout=60) is True
+
+
+def test_actor_call_force():
+    @ray.remote
+    class A:
+        def m(self):
+            time.sleep(1)
+
+    actor = A.remote()
+    ray.get(actor.__ray_ready__.remote())
+    ref = actor.m.remote()
+    with pytest.raises(ValueError):
+        ray.cancel(ref, force=True)
+    assert ray.get(ref) is None
+
+
+def test_actor_call_queued():
+    signal = Signal.remote()
+
+    @ray.remote
+    class A:
+        def wait(self, event):
+            return ray.get(event.wait.remote())
+
+    actor = A.remote()
+    running = actor.wait.remote(signal)
+    ray.get(signal.wait_for_arrivals.remote(1))
+    queued = actor.wait.remote(signal)
+    ray.cancel(queued)
+    with pytest.raises(CANCELLED):
+        ray.get(queued, timeout=60)
+    ray.get(signal.send.remote())
+    assert ray.get(running) is True
+
+
+def test_actor_call_running_sees_is_canceled():
+    signal = Signal.remote()
+
+    @ray.remote
+    class A:
+        def loop(self, event):
+            ray.get(event.send.remote())
+            while not ray.get_runtime_context().is_canceled():
+                time.sleep(0.001)
+            return "saw it"
+
+    actor = A.remote()
+    ref = actor.loop.remote(signal)
+    ray.get(signal.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    try:
+        assert ray.get(ref, timeout=60) == "saw it"
+    except ray.exceptions.TaskCancelledError:
+        assert True
+
+
+def test_actor_call_running_in_a_thread():
+    signal = Signal.remote()
+
+    @ray.remote(max_concurrency=2)
+    class A:
+        def loop(self, event):
+            ray.get(event.send.remote())
+            while not ray.get_runtime_context().is_canceled():
+                time.sleep(0.001)
+            return "saw it"
+
+    actor = A.remote()
+    ref = actor.loop.remote(signal)
+    ray.get(signal.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    try:
+        assert ray.get(ref, timeout=60) == "saw it"
+    except ray.exceptions.TaskCancelledError:
+        assert True
+
+
+def test_actor_call_async():
+    signal = Signal.remote()
+
+    @ray.remote
+    class A:
+        def __init__(self):
+            self.seen = False
+
+        async def sleep(self, event):
+            await event.send.remote()
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                self.seen = True
+                raise
+
+        async def was_seen(self):
+            return self.seen
+
+    actor = A.remote()
+    ref = actor.sleep.remote(signal)
+    ray.get(signal.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    assert ray.get(actor.was_seen.remote()) is True

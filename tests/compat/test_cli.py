@@ -1,0 +1,110 @@
+"""ray-compat section 20: start, stop, status."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import AGAINST
+
+pytestmark = pytest.mark.usefixtures("no_cluster")
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """Runs the command with a folder of its own, and stops what it started."""
+    name = "RAY_TMPDIR" if AGAINST == "ray" else "WHIPRAY_TMPDIR"
+    env = {**os.environ, name: str(tmp_path)}
+    if AGAINST == "ray":
+        command = [os.path.join(os.path.dirname(sys.executable), "ray")]
+    else:
+        command = [sys.executable, "-m", "whipray._private.cli"]
+
+    def run(*arguments):
+        return subprocess.run(
+            [*command, *arguments], env=env, capture_output=True, text=True, timeout=90
+        )
+
+    run.env = env
+    yield run
+    run("stop", "--force")
+
+
+def start(cli):
+    done = cli("start", "--head", "--num-cpus=2", "--port=0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_start_status_stop(cli):
+    text = start(cli).stdout
+    assert "stop" in text or "address" in text.lower()
+    status = cli("status")
+    assert status.returncode == 0 and "CPU" in status.stdout
+    assert cli("stop").returncode == 0
+    assert cli("status").returncode != 0
+
+
+def test_init_finds_the_started_cluster(cli, program):
+    start(cli)
+    done = program(
+        """
+        import ray
+        ray.init(address="auto")
+
+        @ray.remote
+        def f():
+            return "joined"
+
+        print(ray.get(f.remote()), ray.cluster_resources()["CPU"])
+        """,
+        env=cli.env,
+    )
+    assert "joined 2.0" in done.stdout
+
+
+def test_detached_actor_outlives_its_driver(cli, program):
+    start(cli)
+    for step in ("make", "use"):
+        done = program(
+            f"""
+            import ray
+            ray.init(address="auto", namespace="cli")
+
+            @ray.remote
+            class Stays:
+                n = 0
+                def add(self):
+                    self.n += 1
+                    return self.n
+
+            if {step!r} == "make":
+                actor = Stays.options(name="stays", lifetime="detached").remote()
+            else:
+                actor = ray.get_actor("stays")
+            print("N", ray.get(actor.add.remote()))
+            """,
+            env=cli.env,
+        )
+    assert "N 2" in done.stdout
+
+
+def test_status_without_a_cluster(cli):
+    assert cli("status").returncode != 0
+
+
+def test_start_with_resources(cli, program):
+    done = cli(
+        "start", "--head", "--num-cpus=1", "--num-gpus=3", '--resources={"disk": 2}', "--port=0"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = program(
+        """
+        import ray
+        ray.init(address="auto")
+        total = ray.cluster_resources()
+        print("HAS", total["CPU"], total["GPU"], total["disk"])
+        """,
+        env=cli.env,
+    )
+    assert "HAS 1.0 3.0 2.0" in found.stdout

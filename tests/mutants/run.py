@@ -1,0 +1,167 @@
+"""Plants one bug at a time in engine/shm and demands that the suite sees it.
+
+A planted bug is a patch in this folder; its first lines say what the bug is and why it matters. Each is applied to a copy
+of the part of the tree that it needs (build/mutants/tree), built there, and given to the detectors, fastest first, until
+one fails. One that no detector sees is a hole in the suite: write the scenario that sees it.
+
+    run.py             all, after a run without any bug, in which every detector must pass
+    run.py --quick     three that are seen fast, for the everyday suite
+    run.py NAME...     these
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+WORK = ROOT / "build" / "mutants"
+TREE = WORK / "tree"
+BUILD = WORK / "build"
+PARTS = [
+    "CMakeLists.txt",
+    "cmake",
+    "include",
+    "engine/base",
+    "engine/shm",
+    "tests/CMakeLists.txt",
+    "tests/unit/shm",
+    "tests/kill",
+]
+QUICK = ["result-after-seal", "epoch-unchecked", "grace-left-out"]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A command of the suite; it sees a bug by failing or by not ending."""
+
+    name: str
+    command: list[str]
+    timeout_s: int
+
+
+def detectors() -> list[Detector]:
+    kill, chaos = str(BUILD / "bin" / "pool_kill"), str(BUILD / "bin" / "pool_chaos")
+    unit = ["ctest", "--test-dir", str(BUILD), "-E", "pool_kill|pool_chaos", "--stop-on-failure", "-j2", "--timeout", "60"]
+    return [
+        Detector("unit tests", unit, 300),
+        Detector("pool_kill --sample 3000", [kill, "--sample", "3000", "--fail-fast"], 300),
+        Detector("pool_chaos 8 1", [chaos, "8", "1"], 60),
+        Detector("pool_kill --all", [kill, "--all", "--fail-fast"], 1800),
+    ]
+
+
+def run(command: list[str], timeout_s: int) -> tuple[int | None, str]:
+    """Exit status (None: it did not end in time) and output of a command and all that it starts."""
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                             start_new_session=True)
+    try:
+        output, _ = child.communicate(timeout=timeout_s)
+        return child.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        output, _ = child.communicate()
+        return None, output
+
+
+def refresh_tree() -> None:
+    """Makes the copy equal to the tree; files that are equal keep their time, so that little is built again."""
+    wanted: set[Path] = set()
+    for part in PARTS:
+        source = ROOT / part
+        files = [source] if source.is_file() else [f for f in source.rglob("*") if f.is_file()]
+        for file in files:
+            relative = file.relative_to(ROOT)
+            wanted.add(relative)
+            copy = TREE / relative
+            if not copy.exists() or not filecmp.cmp(file, copy, shallow=False):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+    for file in [f for f in TREE.rglob("*") if f.is_file()]:
+        if file.relative_to(TREE) not in wanted:
+            file.unlink()
+
+
+def build() -> str | None:
+    """Builds the detectors; None, or why it cannot be built."""
+    if not (BUILD / "build.ninja").exists():
+        status, output = run(
+            ["cmake", "-S", str(TREE), "-B", str(BUILD), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+             "-DWHIPRAY_FOLDERS=engine/base;engine/shm", "-DWHIPRAY_PYTHON=OFF"], 120)
+        if status != 0:
+            return output
+    status, output = run(["ninja", "-C", str(BUILD), "-j2"], 600)
+    return None if status == 0 else output
+
+
+def last_lines(output: str, count: int = 3) -> str:
+    telling = [line for line in output.splitlines() if "FAIL" in line or "FAULT" in line or "Failure" in line]
+    return "\n".join("    " + line[:200] for line in (telling or output.splitlines())[:count])
+
+
+def try_mutant(patch: Path) -> bool:
+    name = patch.stem
+    refresh_tree()
+    status, output = run(["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", "-d", str(TREE), "-i", str(patch)], 60)
+    if status != 0:
+        print(f"{name}: THE PATCH DOES NOT APPLY\n{output}", flush=True)
+        return False
+    wrong = build()
+    if wrong is not None:
+        print(f"{name}: DOES NOT BUILD\n{wrong[-2000:]}", flush=True)
+        return False
+    for detector in detectors():
+        began = time.monotonic()
+        status, output = run(detector.command, detector.timeout_s)
+        if status != 0:
+            how = "did not end" if status is None else f"{time.monotonic() - began:.1f} s"
+            print(f"{name}: seen by {detector.name} ({how})\n{last_lines(output, 1)}", flush=True)
+            return True
+    print(f"{name}: NOT SEEN", flush=True)
+    return False
+
+
+def try_without() -> bool:
+    """All detectors on the tree as it is: what follows means nothing if one of them fails."""
+    refresh_tree()
+    wrong = build()
+    if wrong is not None:
+        print(f"no bug planted: does not build\n{wrong[-2000:]}")
+        return False
+    for detector in detectors()[:3]:
+        status, output = run(detector.command, detector.timeout_s)
+        if status != 0:
+            print(f"no bug planted, and {detector.name} fails:\n{last_lines(output, 10)}")
+            return False
+    print("no bug planted: nothing seen", flush=True)
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three that are seen fast")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="patches of this folder, without .patch")
+    options = parser.parse_args()
+    names = options.names or (QUICK if options.quick else sorted(p.stem for p in HERE.glob("*.patch")))
+    unknown = [name for name in names if not (HERE / f"{name}.patch").exists()]
+    if unknown:
+        parser.error(f"no such planted bug: {', '.join(unknown)}")
+    if not options.quick and not options.names and not try_without():
+        return 1
+    seen = [try_mutant(HERE / f"{name}.patch") for name in names]
+    refresh_tree()
+    print(f"{sum(seen)} of {len(seen)} planted bugs seen")
+    return 0 if all(seen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
