@@ -1,14 +1,13 @@
 """Play CartPole with the network of a checkpoint, and print what each episode returned.
 
-    ./dev run                                # trains and writes results/cartpole/checkpoint
-    ./dev python examples/play_cartpole.py
+./dev run                                # trains and writes results/cartpole/checkpoint
+./dev python examples/play_cartpole.py
 """
 
 import argparse
 import sys
 
 import numpy as np
-
 from whipray.rl import RLModule
 
 
@@ -23,7 +22,9 @@ def play_in_gymnasium(module: RLModule, episodes: int, seed: int, explore: bool)
         obs, _ = env.reset(seed=seed + episode)
         total, done = 0.0, False
         while not done:
-            obs, reward, terminated, truncated, _ = env.step(module.compute_actions(obs, explore, rng))
+            obs, reward, terminated, truncated, _ = env.step(
+                module.compute_actions(obs, explore, rng)
+            )
             total += float(reward)
             done = terminated or truncated
         returns.append(total)
@@ -35,7 +36,9 @@ def main() -> int:
     parser.add_argument("checkpoint", nargs="?", default="results/cartpole/checkpoint")
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--explore", action="store_true", help="draw actions instead of taking the likeliest")
+    parser.add_argument(
+        "--explore", action="store_true", help="draw actions instead of taking the likeliest"
+    )
     parser.add_argument("--gymnasium", action="store_true", help="play in gymnasium's environment")
     options = parser.parse_args()
     try:

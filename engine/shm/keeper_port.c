@@ -147,7 +147,7 @@ void wr_keeper_port_info(const wr_keeper *k, uint16_t n, wr_port_info *out) {
 /* ---- An actor's new incarnation ---- */
 
 /* An index a whole ring behind the tail is done by its submitter's own check, and its slot may name a newer call: so the tail
- * is read again after each slot. */
+ * is read again after each slot. One slot less (a full ring) it may be the call that the dead actor had begun. */
 static uint64_t oldest_not_done(wr_keeper *k, uint32_t r) {
     wr_keeper_ring *mine = &k->rings[r];
     wr_ring *ring = ring_at(k, r);
@@ -159,7 +159,7 @@ static uint64_t oldest_not_done(wr_keeper *k, uint32_t r) {
     while (at < tail) {
         wr_handle handle = WR_LOAD(&ring->at[at & mask]);
         uint64_t now = WR_LOAD(&ring->tail);
-        if (now - at < mask && !wr_entry_done(k->pool, handle)) {
+        if (now - at <= mask && !wr_entry_done(k->pool, handle)) {
             break;
         }
         at++;

@@ -46,6 +46,29 @@ static void reap_reservation(reaping *r) {
     }
 }
 
+/* A call of an actor that runs again is found where it stands in its caller's ring, unless that has gone round since. */
+static void requeue_lapped(wr_keeper *k, wr_cell *cell, wr_handle handle) {
+    uint32_t port = cell->port, creator = wr_keeper_creator(k, wr_index_of(handle));
+    if (port >= k->pool->geometry.ports || !k->ports[port].actor) {
+        return;
+    }
+    uint32_t number = creator < WR_SLOT_MAX ? wr_keeper_ring_number(k, port, creator) : 0;
+    uint64_t mask = k->pool->ring_mask;
+    if (number != 0) {
+        wr_ring *ring = wr_ring_at(k->pool, number - 1);
+        uint64_t tail = WR_LOAD(&ring->tail);
+        if (tail - k->rings[number - 1].base <= mask) {
+            return;
+        }
+        for (uint64_t at = tail - mask; at != tail; at++) {
+            if (WR_LOAD_RELAXED(&ring->at[at & mask]) == handle) {
+                return;
+            }
+        }
+    }
+    wr_keeper_requeue(k, handle);
+}
+
 static bool may_retry(const wr_keeper *k, const wr_cell *cell, wr_lost_reason *out_reason) {
     uint32_t port = cell->port;
     bool again = cell->max_retries == WR_ATTEMPTS_ENDLESS || cell->attempt < cell->max_retries;
@@ -72,7 +95,9 @@ static void reap_running(reaping *r, wr_cell *cell, wr_handle handle, uint64_t w
         if (!WR_CAS(&cell->ctl, &word, wr_word(wr_generation_of(word), next | ((uint32_t)word & WR_FLAG_ALL)))) {
             continue;
         }
-        if (!again) {
+        if (again) {
+            requeue_lapped(k, cell, handle);
+        } else {
             wr_keeper_seal_lost(k, handle, reason, r->lost, r->arg);
         }
         return;
@@ -128,6 +153,10 @@ static void reap_cell(reaping *r, uint32_t i) {
     }
     if (wr_state_of(word) == WR_CELL_SEALED && cell->nargs == 0 && cell->block == 0) {
         wr_keeper_candidate(k, i);
+        return;
+    }
+    if (k->orphan_count == k->pool->cell_count) { /* each cell once, unless a stranger writes control words */
+        wr_keeper_give_up(k, "the list of orphaned tasks is longer than there are cells");
         return;
     }
     wr_keeper_pin_arguments(k, cell, true);
@@ -216,7 +245,7 @@ static void reap_hints(reaping *r) {
         }
         wr_slot_set_repair(&port->nonempty);
         wr_slot_set_repair(&port->sleepers);
-        while (wr_port_wake_one(k->pool, n)) {
+        for (uint32_t s = 0; s < k->slot_high && wr_port_wake_one(k->pool, n); s++) {
         }
     }
     for (uint32_t b = 0; b < k->pool->geometry.bells; b++) {

@@ -49,10 +49,10 @@ void wr_keeper_orphan_cell_freed(wr_keeper *k, uint32_t index) {
 
 /* ---- Heap ---- */
 
-/* First fit; UINT64_MAX: no such run. */
+/* First fit; UINT64_MAX: no such run. Offset 0 means "no block": unit 0 is leased alone, and its first page is never used. */
 static uint64_t find_run(const wr_keeper *k, uint64_t units) {
     uint64_t run = 0;
-    for (uint64_t u = 0; u < k->units; u++) {
+    for (uint64_t u = units == 1 ? 0 : 1; u < k->units; u++) {
         run = k->unit_owner[u] == WR_EXTENT_FREE ? run + 1 : 0;
         if (run == units) {
             return u + 1 - units;

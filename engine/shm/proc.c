@@ -3,6 +3,8 @@
 
 #include <sched.h>
 
+enum { ROOM_TURN_NS = 2000000, LIMBO_LOOK_MAX = 1024, POLL_LIMBO_MAX = 256 };
+
 /* ---- Life ---- */
 
 WR_DEFINE_AUTO(wr_proc, wr_proc_detach)
@@ -199,7 +201,7 @@ void wr_proc_grants(wr_proc *p) {
         switch ((wr_event_type)e.type) {
         case WR_GRANT_CELLS:
             cells_granted(p, (uint32_t)e.handle);
-            p->cells_asked = false;
+            p->cells_asked = p->cells_refused = false;
             break;
         case WR_GRANT_NO_CELLS:
             p->cells_asked = false;
@@ -231,7 +233,7 @@ void wr_proc_poll(wr_proc *p) {
     }
     wr_proc_grants(p);
     if (p->limbo_count != 0) {
-        wr_proc_limbo_look(p, p->limbo_count < 256 ? p->limbo_count : 256);
+        wr_proc_limbo_look(p, p->limbo_count < POLL_LIMBO_MAX ? p->limbo_count : POLL_LIMBO_MAX);
     }
     if (p->backlog_count != 0) {
         wr_proc_flush(p);
@@ -241,7 +243,8 @@ void wr_proc_poll(wr_proc *p) {
 /* ---- Waiting for room ---- */
 
 void wr_room_wait_begin(wr_proc *p, wr_room_wait *wait) {
-    wait->began_ns = wait->called_ns = wr_clock_ns();
+    wait->began_ns = wr_clock_ns();
+    wait->called_ns = 0;
     wait->bell = WR_LOAD_SEQ(&p->slot->bell);
 }
 
@@ -249,18 +252,34 @@ wr_status wr_room_wait_turn(wr_proc *p, wr_room_wait *wait, wr_error *err) {
     if (p->drain != NULL) { /* the raylet itself: nobody else will answer */
         return WR_FAIL(err, WR_E_OBJECT_STORE_FULL, "the raylet found no room in its own pool");
     }
-    wr_futex_wait(&p->slot->bell, wait->bell, 2000000);
-    wait->bell = WR_LOAD_SEQ(&p->slot->bell);
     WR_TRY(wr_proc_usable(p, err));
     uint64_t now = wr_clock_ns();
-    if (now - wait->called_ns >= WR_SLEEP_MAX_NS) {
+    if (now - wait->called_ns >= WR_SLEEP_MAX_NS) { /* at once, too */
+        bool first = wait->called_ns == 0;
         wait->called_ns = now;
         if (p->on_wait != NULL && !p->on_wait(p->on_wait_arg)) {
             return WR_FAIL(err, WR_E_INTERRUPTED, "interrupted while waiting for room in the object store");
         }
         wr_bell_ring(&p->pool->header->bell);
+        if (first && p->on_wait != NULL) {
+            return WR_OK;
+        }
     }
+    wr_futex_wait(&p->slot->bell, wait->bell, ROOM_TURN_NS);
+    wait->bell = WR_LOAD_SEQ(&p->slot->bell);
     return now - wait->began_ns >= p->patience_ns ? WR_E_TIMEOUT : WR_OK;
+}
+
+static wr_status no_cells(wr_proc *p, wr_error *err) {
+    if (!p->cells_refused) {
+        return WR_FAIL(err, WR_E_OBJECT_STORE_FULL, "no cell is free, and the raylet did not answer for %lu ms",
+                       (unsigned long)(p->patience_ns / 1000000));
+    }
+    wr_status full = WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
+                             "no cell is free: all %u cells of the pool (objects and tasks) are in use",
+                             p->pool->cell_count);
+    wr_error_hint(err, "drop references that are no longer needed, or submit fewer tasks at once");
+    return full;
 }
 
 wr_status wr_proc_cell_refill(wr_proc *p, wr_error *err) {
@@ -290,19 +309,14 @@ wr_status wr_proc_cell_refill(wr_proc *p, wr_error *err) {
         }
         if (!p->cells_asked) {
             p->cells_asked = true;
-            p->cells_refused = false;
             wr_proc_emit(p, WR_EVENT_NEED_CELLS, 0);
         }
         wr_status status = wr_room_wait_turn(p, &wait, err);
         if (status == WR_E_TIMEOUT) {
-            wr_status full = WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
-                                     "no cell is free: all %u cells of the pool (objects and tasks) are in use",
-                                     p->pool->cell_count);
-            wr_error_hint(err, "drop references that are no longer needed, or submit fewer tasks at once");
-            return full;
+            return no_cells(p, err);
         }
         WR_TRY(status);
-        wr_proc_limbo_look(p, p->limbo_count < 1024 ? p->limbo_count : 1024);
+        wr_proc_limbo_look(p, p->limbo_count < LIMBO_LOOK_MAX ? p->limbo_count : LIMBO_LOOK_MAX);
     }
 }
 
@@ -325,8 +339,16 @@ wr_status wr_proc_put(wr_proc *p, const wr_result *result, wr_handle *out, wr_er
         WR_TRY(wr_proc_usable(p, err));
     }
     const uint64_t *refs = NULL;
-    uint32_t ref_count = result->location == WR_AT_HEAP ? wr_cell_nested(p->pool, result->offset, &refs) : 0;
-    uint32_t i;
+    uint32_t ref_count = 0, i;
+    if (result->location == WR_AT_HEAP) {
+        wr_block_view view;
+        WR_TRY(wr_block_open(p->pool, result->offset, &view, err));
+        refs = view.refs;
+        ref_count = view.header.ref_count;
+        if (ref_count > WR_LINK_ARG_MAX) {
+            return WR_FAIL(err, WR_E_INVALID, "put: a value with %u references is too much", ref_count);
+        }
+    }
     WR_TRY(wr_proc_cell_alloc(p, &i, err));
     wr_cell *cell = &p->pool->cells[i];
     uint32_t generation = wr_generation_of(WR_LOAD_RELAXED(&cell->ctl));

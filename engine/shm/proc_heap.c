@@ -177,6 +177,10 @@ static void set_free_pages(wr_heap *h, uint32_t u, uint16_t mask) {
 }
 
 static void add_split_unit(wr_heap *h, uint32_t u, uint16_t free_pages) {
+    if (u == 0) { /* offset 0 means "no block" */
+        free_pages &= (uint16_t)~1u;
+        h->page[0].kind = PAGE_BODY;
+    }
     h->unit[u] = (heap_unit){.mode = UNIT_SPLIT, .free_pages = free_pages};
     h->split_units++;
     h->free_units += free_pages == UINT16_MAX;

@@ -32,7 +32,7 @@ typedef enum wr_counter {
 typedef struct wr_proc_port {
     uint32_t ring; /* + 1; 0: not looked up */
     uint32_t backlog_first, backlog_last; /* + 1; tasks that found the ring full, in order */
-    uint64_t low;                         /* oldest index of the ring not known to be done */
+    uint64_t low;                         /* oldest index of the ring not known to be begun */
 } wr_proc_port;
 
 typedef struct wr_backlog_node {

@@ -6,8 +6,11 @@
 
 bool wr_port_wake_one(const wr_pool *pool, uint32_t port) {
     wr_slot_set *sleepers = &pool->ports[port].sleepers;
-    uint64_t summary;
-    while ((summary = WR_LOAD_SEQ(&sleepers->summary)) != 0) {
+    for (uint32_t tries = 0; tries < WR_SLOT_MAX; tries++) { /* bounded: others set bits all the time */
+        uint64_t summary = WR_LOAD_SEQ(&sleepers->summary);
+        if (summary == 0) {
+            break;
+        }
         uint32_t w = (uint32_t)__builtin_ctzll(summary) % WR_SLOT_WORDS;
         uint64_t word = WR_LOAD_SEQ(&sleepers->words[w]);
         uint32_t slot = w * 64 + (word == 0 ? 0 : (uint32_t)__builtin_ctzll(word));
@@ -62,12 +65,19 @@ wr_ring *wr_proc_ring(wr_proc *p, uint32_t port) {
     return ring_lookup(p, port);
 }
 
-/* One slot stays unused: the slot written next never names a call that is not done. */
+/* Begun, or done with: it is found by its claimer's intents, and no longer by its place in the ring. (An actor's call that
+ * still runs a whole ring later loses its place: should its actor die, the reaper queues it anew.) */
+static bool begun(const wr_pool *pool, wr_handle handle) {
+    wr_cell_state state = wr_cell_state_of(pool, handle);
+    return state != WR_CELL_READY && state != WR_CELL_WAITING;
+}
+
+/* One slot stays unused: the slot written next never names a call that was not begun. */
 static bool ring_full(wr_proc *p, wr_proc_port *mine, wr_ring *ring, uint64_t tail) {
     uint64_t mask = p->pool->ring_mask;
     uint32_t looks = 0;
     while (tail - mine->low >= mask && looks++ < 64) {
-        if (!wr_entry_done(p->pool, WR_LOAD_RELAXED(&ring->at[mine->low & mask]))) {
+        if (!begun(p->pool, WR_LOAD_RELAXED(&ring->at[mine->low & mask]))) {
             break;
         }
         mine->low++;

@@ -10,7 +10,7 @@ uint32_t wr_cell_nested(const wr_pool *pool, uint64_t block, const uint64_t **ou
         return 0;
     }
     *out_refs = view.refs;
-    return view.header.ref_count;
+    return view.header.ref_count <= WR_LINK_ARG_MAX ? view.header.ref_count : 0;
 }
 
 uint32_t wr_cell_link_count(const wr_pool *pool, const wr_cell *cell) {
@@ -22,7 +22,7 @@ uint32_t wr_cell_link_count(const wr_pool *pool, const wr_cell *cell) {
     if (wr_block_open(pool, cell->block, &view, NULL) != WR_OK) {
         return 0;
     }
-    return view.header.link_count;
+    return view.header.link_count <= WR_LINK_ARG_MAX ? view.header.link_count : 0;
 }
 
 wr_block_link *wr_cell_link(const wr_pool *pool, wr_cell *cell, uint32_t arg) {

@@ -76,7 +76,7 @@ static void make_ready(wr_proc *p, wr_cell *cell, wr_handle handle, bool repair,
 static void walk_at(wr_proc *p, wr_cell *sealed, bool repair, uint32_t depth) {
     wr_pool *pool = p->pool;
     uint64_t code = WR_LOAD_SEQ(&sealed->deps) & ~WR_WALKED;
-    uint64_t steps_max = 4ull * pool->cell_count + WR_LINK_ARG_MAX; /* a stranger's list may be a ring */
+    uint64_t steps_max = 4ull * pool->cell_count + 65536; /* a stranger's list may be a ring */
     for (uint64_t step = 0; code != 0 && step < steps_max; step++) {
         uint32_t index = wr_link_cell(code);
         wr_cell *cell = wr_cell_at(pool, index);

@@ -65,7 +65,7 @@ static wr_status worker_open(worker *w, const options *o, wr_error *err) {
     uint8_t cookie[COOKIE_BYTES_MAX];
     const size_t cookie_bytes = strlen(o->cookie) / 2;
     if (cookie_bytes > sizeof cookie || !wr_hex_decode(o->cookie, cookie_bytes, cookie)) {
-        return WR_FAIL(err, WR_E_INVALID, "--cookie: not %d bytes of hex at most", (int)COOKIE_BYTES_MAX);
+        return WR_FAIL(err, WR_E_INVALID, "--cookie: not hex of at most %d bytes", (int)COOKIE_BYTES_MAX);
     }
     char token[TOKEN_BYTES_MAX];
     WR_TRY(token_read(o->token_file, token, err));

@@ -223,12 +223,16 @@ wr_status wr_client_open(const wr_client_opts *opts, wr_client **out, wr_error *
     if (client == NULL) {
         return WR_FAIL(err, WR_E_NO_MEMORY, "no %zu bytes for a client", sizeof *client);
     }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&client->call_lock, NULL);
+    pthread_cond_init(&client->call_free, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     client->kind = opts->kind;
     client->spin_ns = opts->spin_ns == 0 ? 50000 : opts->spin_ns;
     client->next_request = 2;
     client->assignment_seen = WR_PORT_NONE;
-    atomic_init(&client->assigned, UINT64_MAX);
     /* Until all is there a close says no goodbye. */
     atomic_init(&client->state, CLIENT_DEAD);
 
@@ -268,11 +272,11 @@ void wr_client_leave(wr_client *client) {
     }
     pthread_mutex_lock(&client->call_lock);
     mark(client, CLIENT_LEFT);
-    if (state == CLIENT_LIVE || state == CLIENT_NO_POOL) {
+    if ((state == CLIENT_LIVE || state == CLIENT_NO_POOL) && !client->call_busy) {
         goodbye(client);
     }
     if (client->conn != NULL) {
-        /* Not closed yet: other threads may still look at the descriptor. */
+        /* A call under way ends by this. Not closed yet: other threads may still look at the descriptor. */
         (void)shutdown(wr_frame_fd(client->conn), SHUT_RDWR);
     }
     pthread_mutex_unlock(&client->call_lock);
@@ -283,6 +287,15 @@ void wr_client_close(wr_client *client) {
         return;
     }
     wr_client_leave(client);
+    if (atomic_load(&client->state) != CLIENT_FORKED) {
+        pthread_mutex_lock(&client->call_lock);
+        while (client->call_busy) { /* soon over: the socket is shut down */
+            pthread_cond_wait(&client->call_free, &client->call_lock);
+        }
+        pthread_mutex_unlock(&client->call_lock);
+        pthread_mutex_destroy(&client->call_lock);
+        pthread_cond_destroy(&client->call_free);
+    }
     wr_frame_close(client->conn);
     wr_client_streams_done(client);
     wr_client_lanes_done(client);
@@ -315,16 +328,7 @@ const uint8_t *wr_client_welcome(const wr_client *client, uint64_t *out_bytes) {
 
 /* ---- Control calls ---- */
 
-/* What the raylet says about this worker's assignment is of use to wr_task_retry, too. */
-static void assignment_note(wr_client *client, const wr_record *reply) {
-    const int64_t port = wr_record_get_int(reply, "port", -1);
-    const int64_t ring = wr_record_get_int(reply, "ring", -1);
-    if (port >= 0 && port < WR_PORT_JOIN && ring >= 0 && ring <= UINT32_MAX) {
-        atomic_store(&client->assigned, (uint64_t)ring << 32 | (uint64_t)port);
-    }
-}
-
-/* Under call_lock. *out_answered: the status is the raylet's own, not the connection's. */
+/* By whom call_begin let in. *out_answered: the status is the raylet's own, not the connection's. */
 static wr_status exchange(wr_client *client, const char *op, const uint8_t *request, uint32_t request_bytes,
                           uint64_t deadline_ns, wr_record *out, bool *out_answered, wr_error *err) {
     const uint64_t id = client->next_request++;
@@ -351,18 +355,29 @@ static wr_status exchange(wr_client *client, const char *op, const uint8_t *requ
     return WR_OK;
 }
 
-static wr_status call_lock_until(wr_client *client, uint64_t deadline_ns, const char *op, wr_error *err) {
+/* One call at a time has the connection. Fails: TIMEOUT. */
+static wr_status call_begin(wr_client *client, uint64_t deadline_ns, const char *op, wr_error *err) {
     const struct timespec until = {.tv_sec = (time_t)(deadline_ns / second_ns), .tv_nsec = (long)(deadline_ns % second_ns)};
-    const int error = pthread_mutex_clocklock(&client->call_lock, CLOCK_MONOTONIC, &until);
-    if (error == ETIMEDOUT) {
-        return WR_FAIL(err, WR_E_TIMEOUT, "%s: calls of other threads took all the time", op);
+    int error = 0;
+    pthread_mutex_lock(&client->call_lock);
+    while (client->call_busy && error == 0) {
+        error = pthread_cond_timedwait(&client->call_free, &client->call_lock, &until);
     }
-    WR_ASSERT(error == 0);
-    return WR_OK;
+    const bool mine = !client->call_busy;
+    client->call_busy = true;
+    pthread_mutex_unlock(&client->call_lock);
+    return mine ? WR_OK : WR_FAIL(err, WR_E_TIMEOUT, "%s: calls of other threads took all the time", op);
 }
 
-static wr_status call_locked(wr_client *client, const char *op, const uint8_t *request, uint32_t request_bytes,
-                             uint64_t deadline_ns, uint8_t **out, uint64_t *out_bytes, wr_error *err) {
+static void call_end(wr_client *client) {
+    pthread_mutex_lock(&client->call_lock);
+    client->call_busy = false;
+    pthread_cond_signal(&client->call_free);
+    pthread_mutex_unlock(&client->call_lock);
+}
+
+static wr_status call_alone(wr_client *client, const char *op, const uint8_t *request, uint32_t request_bytes,
+                            uint64_t deadline_ns, uint8_t **out, uint64_t *out_bytes, wr_error *err) {
     const unsigned state = atomic_load(&client->state);
     if (state != CLIENT_LIVE && state != CLIENT_NO_POOL) {
         return wr_client_refuse(client, err);
@@ -382,9 +397,6 @@ static wr_status call_locked(wr_client *client, const char *op, const uint8_t *r
         return WR_FAIL(err, WR_E_NO_MEMORY, "%s: no %u bytes for the answer", op, reply.count_bytes);
     }
     memcpy(copy, reply.bytes, reply.count_bytes);
-    if (strcmp(op, "assignment") == 0) {
-        assignment_note(client, &reply);
-    }
     *out = copy;
     *out_bytes = reply.count_bytes;
     return WR_OK;
@@ -407,10 +419,10 @@ wr_status wr_client_call(wr_client *client, const char *op, const uint8_t *reque
     uint32_t joined_bytes = 0;
     WR_TRY(request_make(&w, request, request_bytes, &joined, &joined_bytes, err));
     wr_error why = {0};
-    wr_status status = call_lock_until(client, deadline_ns, op, &why);
+    wr_status status = call_begin(client, deadline_ns, op, &why);
     if (status == WR_OK) {
-        status = call_locked(client, op, joined, joined_bytes, deadline_ns, out, out_bytes, &why);
-        pthread_mutex_unlock(&client->call_lock);
+        status = call_alone(client, op, joined, joined_bytes, deadline_ns, out, out_bytes, &why);
+        call_end(client);
     }
     wr_free(joined);
     if (status != WR_OK && err != NULL) {

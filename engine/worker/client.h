@@ -46,10 +46,11 @@ struct wr_client {
     atomic_uint state;
     wr_client_kind kind;
     uint64_t spin_ns;
-    wr_frame_conn *conn; /* receives and sends under call_lock */
+    wr_frame_conn *conn; /* its user is the thread that set call_busy */
     pthread_mutex_t call_lock;
-    uint64_t next_request;       /* under call_lock */
-    atomic_uint_fast64_t assigned; /* ring << 32 ‖ port of the last answer to op "assignment"; all ones: none yet */
+    pthread_cond_t call_free; /* of CLOCK_MONOTONIC: call_busy was cleared */
+    bool call_busy;           /* under call_lock */
+    uint64_t next_request;
     wr_record welcome;
     uint8_t *welcome_bytes;
     wr_node_id node;

@@ -109,7 +109,8 @@ wr_kind wr_peek(const wr_client *client, wr_ref ref) {
     if (!client_live(client) || wr_cell_result(client->pool, ref, &result) != WR_OK) {
         return WR_KIND_PENDING;
     }
-    return (wr_kind)result.kind;
+    /* Sealed with a kind that is none: wr_view_get says so. */
+    return result.kind >= WR_KIND_VALUE && result.kind <= WR_KIND_VALUES ? (wr_kind)result.kind : WR_KIND_SYSTEM_ERROR;
 }
 
 wr_status wr_view_get(const wr_client *client, wr_ref ref, wr_view *out, wr_error *err) {
@@ -128,10 +129,12 @@ wr_status wr_view_get(const wr_client *client, wr_ref ref, wr_view *out, wr_erro
 void wr_client_quote(const wr_client *client, wr_ref error, wr_error *out) {
     wr_view view;
     if (error == 0 || wr_view_get(client, error, &view, NULL) != WR_OK) {
-        WR_FAIL(out, WR_E_ACTOR_DIED, "its cause is not known");
-        return;
+        WR_FAIL(out, WR_E_ACTOR_DIED, "the actor is dead; why is not known");
+    } else if (view.kind == WR_KIND_SYSTEM_ERROR) {
+        wr_view_error(&view, out);
+    } else { /* an exception in its language: only the codec can read it */
+        WR_FAIL(out, WR_E_ACTOR_DIED, "the actor's constructor raised an exception");
     }
-    wr_view_error(&view, out);
 }
 
 /* ---- Waits ---- */

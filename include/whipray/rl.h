@@ -39,45 +39,46 @@ typedef enum wr_rl_activation { WR_RL_TANH, WR_RL_RELU, WR_RL_LINEAR } wr_rl_act
 WR_API WR_MUST_USE wr_status wr_rl_activation_parse(const char *name, wr_rl_activation *out, wr_error *err);
 
 typedef struct wr_rl_config {
-    const char *env;            /* a registered environment; borrowed while the config is in use */
-    const char *kernels;        /* "auto", or "avx512", "avx2", "sse2", "neon" to force one */
+    const char *env;     /* a registered environment; borrowed while the config is in use */
+    const char *kernels; /* "auto", or "avx512", "avx2", "sse2", "neon" to force one */
     uint64_t seed;
-    uint32_t env_count;         /* environments over all runners, 1 to WR_RL_ENVS_MAX */
-    uint32_t fragment_steps;    /* steps of each in an iteration; env_count * fragment_steps < 2^31 */
+    uint32_t env_count;      /* environments over all runners, 1 to WR_RL_ENVS_MAX */
+    uint32_t fragment_steps; /* steps of each in an iteration; env_count * fragment_steps < 2^31 */
     /* Network. */
-    uint32_t layers;            /* hidden ones, 0 to WR_RL_LAYERS_MAX */
+    uint32_t layers;                   /* hidden ones, 0 to WR_RL_LAYERS_MAX */
     uint32_t hidden[WR_RL_LAYERS_MAX]; /* their widths, 1 to WR_RL_WIDTH_MAX */
     wr_rl_activation activation;
-    bool value_shares_layers;   /* one tower with two heads, or a tower each */
+    bool value_shares_layers; /* one tower with two heads, or a tower each */
     /* Returns. */
-    float gamma, lambda;        /* in [0, 1] */
-    float value_unit;           /* the value output is in multiples of this return; > 0 */
+    float gamma, lambda; /* in [0, 1] */
+    float value_unit;    /* the value output is in multiples of this return; > 0 */
     /* Objective. */
-    float clip;                 /* of the probability ratio, > 0 */
-    float value_clip;           /* the squared value error (in value units) is cut here; > 0, may be INFINITY */
+    float clip;       /* of the probability ratio, > 0 */
+    float value_clip; /* the squared value error (in value units) is cut here; > 0, may be INFINITY */
     float value_coeff, entropy_coeff; /* >= 0 */
-    bool use_kl;                /* adds kl_coeff * KL(old || new), and adapts kl_coeff to kl_target */
-    float kl_coeff, kl_target;  /* >= 0, > 0 */
+    bool use_kl;                      /* adds kl_coeff * KL(old || new), and adapts kl_coeff to kl_target */
+    float kl_coeff, kl_target;        /* >= 0, > 0 */
     /* Optimiser: Adam (Kingma and Ba 2015). */
-    float lr;                   /* >= 0 */
-    float grad_clip;            /* of the global norm; 0 = off */
+    float lr;        /* >= 0 */
+    float grad_clip; /* of the global norm; 0 = off */
     float adam_beta1, adam_beta2, adam_epsilon;
-    uint32_t epochs;            /* > 0 */
-    uint32_t minibatch;         /* samples, 1 to the batch; a last one of less than half is left out */
-    uint32_t gradient_slices;   /* fixed parts of a minibatch's sum, so that threads do not change bits */
-    uint32_t episode_window;    /* episodes that the mean return is taken over, > 0 */
+    uint32_t epochs;          /* > 0 */
+    uint32_t minibatch;       /* samples, 1 to the batch; a last one of less than half is left out */
+    uint32_t gradient_slices; /* fixed parts of a minibatch's sum, so that threads do not change bits */
+    uint32_t episode_window;  /* episodes that the mean return is taken over, > 0 */
 } wr_rl_config;
 
 /* RLlib's defaults for PPO, with 32 environments of 125 steps. */
 WR_API void wr_rl_config_default(wr_rl_config *out);
-/* Fails: INVALID, naming the field, its value and what is allowed; NOT_FOUND or UNSUPPORTED for env and kernels. */
+/* Fails: INVALID, naming the field, its value and what is allowed; NOT_FOUND or UNSUPPORTED for env and
+ * kernels. */
 WR_API WR_MUST_USE wr_status wr_rl_config_check(const wr_rl_config *config, wr_error *err);
 
 /* ---- weights: one flat array; padding in it is zero ---- */
 
 /* One matrix or vector of the network: element (row, column) at offset + row * stride + column. */
 typedef struct wr_rl_weight {
-    char name[32];   /* "shared.0.weight", "policy.head.bias", "value.1.weight" */
+    char name[32]; /* "shared.0.weight", "policy.head.bias", "value.1.weight" */
     size_t offset;
     uint32_t rows, columns, stride; /* a bias has one row */
 } wr_rl_weight;
@@ -107,8 +108,9 @@ WR_API void wr_rl_runner_free(wr_rl_runner *runner);
 WR_API size_t wr_rl_runner_batch_floats(const wr_rl_runner *runner);
 /* Plays one iteration and writes it to out [capacity]; *out_used: floats written. Blocks for the work.
  * On failure the environments are where they were. Fails: INVALID (weight_count or capacity is wrong). */
-WR_API WR_MUST_USE wr_status wr_rl_runner_sample(wr_rl_runner *runner, const float *weights, size_t weight_count,
-                                                 float *out, size_t capacity, size_t *out_used, wr_error *err);
+WR_API WR_MUST_USE wr_status wr_rl_runner_sample(wr_rl_runner *runner, const float *weights,
+                                                 size_t weight_count, float *out, size_t capacity,
+                                                 size_t *out_used, wr_error *err);
 /* Goes on from the end of a batch of a runner of the same part. Fails: CORRUPT, INVALID (another part). */
 WR_API WR_MUST_USE wr_status wr_rl_runner_restore(wr_rl_runner *runner, const float *batch, size_t floats,
                                                   wr_error *err);
@@ -133,22 +135,23 @@ typedef struct wr_rl_batch {
 /* Means over the last epoch of an update, and over the episodes that ended. */
 typedef struct wr_rl_update_stats {
     double policy_loss, value_loss, entropy, kl, total_loss;
-    double clipped, value_clipped; /* shares of samples whose ratio, or value error, was cut */
-    double value_explained;        /* 1 - Var(target - value) / Var(target) */
-    double grad_norm;              /* global, of the last minibatch, before clipping */
+    double clipped, value_clipped;      /* shares of samples whose ratio, or value error, was cut */
+    double value_explained;             /* 1 - Var(target - value) / Var(target) */
+    double grad_norm;                   /* global, of the last minibatch, before clipping */
     double kl_coeff, lr, entropy_coeff; /* used in this update */
-    uint64_t samples_trained;      /* over all epochs */
-    uint64_t env_steps;            /* of the batches */
-    uint64_t episodes;             /* that ended in them */
-    uint64_t window_episodes;      /* in the window of the last config->episode_window */
-    double return_mean, return_min, return_max, length_mean, length_min, length_max; /* over the window; NaN if empty */
-    double return_best;            /* highest mean of a full window seen at an episode's end; NaN if none */
+    uint64_t samples_trained;           /* over all epochs */
+    uint64_t env_steps;                 /* of the batches */
+    uint64_t episodes;                  /* that ended in them */
+    uint64_t window_episodes;           /* in the window of the last config->episode_window */
+    double return_mean, return_min, return_max, length_mean, length_min,
+        length_max;     /* over the window; NaN if empty */
+    double return_best; /* highest mean of a full window seen at an episode's end; NaN if none */
 } wr_rl_update_stats;
 
 /* threads: at most config->gradient_slices are of use; 0: 1. out: owned.
  * Fails: as wr_rl_config_check, NO_MEMORY. */
-WR_API WR_MUST_USE wr_status wr_rl_learner_new(const wr_rl_config *config, uint32_t threads, wr_rl_learner **out,
-                                               wr_error *err);
+WR_API WR_MUST_USE wr_status wr_rl_learner_new(const wr_rl_config *config, uint32_t threads,
+                                               wr_rl_learner **out, wr_error *err);
 WR_API void wr_rl_learner_free(wr_rl_learner *learner);
 /* One iteration's batches, which together hold each environment once. Blocks for the work.
  * Fails: CORRUPT (a batch is malformed), INVALID (of another configuration or iteration, or
@@ -158,8 +161,8 @@ WR_API WR_MUST_USE wr_status wr_rl_learner_update(wr_rl_learner *learner, const 
 /* Lends the weights until the next update, weights_set, state_set or free. */
 WR_API const float *wr_rl_learner_weights(const wr_rl_learner *learner, size_t *out_count);
 /* Fails: INVALID (count is wrong, a weight is not finite). Padding is set to zero. */
-WR_API WR_MUST_USE wr_status wr_rl_learner_weights_set(wr_rl_learner *learner, const float *weights, size_t count,
-                                                       wr_error *err);
+WR_API WR_MUST_USE wr_status wr_rl_learner_weights_set(wr_rl_learner *learner, const float *weights,
+                                                       size_t count, wr_error *err);
 /* For schedules. Fails: INVALID (negative or not finite). */
 WR_API WR_MUST_USE wr_status wr_rl_learner_rates_set(wr_rl_learner *learner, double lr, double entropy_coeff,
                                                      wr_error *err);
@@ -167,13 +170,13 @@ WR_API WR_MUST_USE wr_status wr_rl_learner_rates_set(wr_rl_learner *learner, dou
 WR_API size_t wr_rl_learner_state_floats(const wr_rl_learner *learner);
 WR_API void wr_rl_learner_state_get(const wr_rl_learner *learner, float *out);
 /* Fails: CORRUPT, INVALID (of another network). */
-WR_API WR_MUST_USE wr_status wr_rl_learner_state_set(wr_rl_learner *learner, const float *state, size_t floats,
-                                                     wr_error *err);
+WR_API WR_MUST_USE wr_status wr_rl_learner_state_set(wr_rl_learner *learner, const float *state,
+                                                     size_t floats, wr_error *err);
 /* For measurements: gradients of every whole minibatch of the batches, `rounds` times, by one thread, without
  * changing a weight; *out_samples: samples done, *out_flop: floating-point operations of one sample. */
-WR_API WR_MUST_USE wr_status wr_rl_learner_exercise(wr_rl_learner *learner, const wr_rl_batch *batches, uint32_t count,
-                                                    uint32_t rounds, uint64_t *out_samples, double *out_flop,
-                                                    wr_error *err);
+WR_API WR_MUST_USE wr_status wr_rl_learner_exercise(wr_rl_learner *learner, const wr_rl_batch *batches,
+                                                    uint32_t count, uint32_t rounds, uint64_t *out_samples,
+                                                    double *out_flop, wr_error *err);
 
 /* ---- policy: for evaluation and play ---- */
 
@@ -205,8 +208,8 @@ WR_API WR_MUST_USE wr_status wr_rl_loop_train(wr_rl_loop *loop, wr_rl_update_sta
 /* Iterations until the mean return over a full window reaches `target`, or env_steps_max is passed. The last
  * iteration's stats; out_solved may be NULL. */
 WR_API WR_MUST_USE wr_status wr_rl_loop_solve(wr_rl_loop *loop, double target, uint64_t env_steps_max,
-                                              bool *out_solved, uint64_t *out_env_steps, wr_rl_update_stats *out,
-                                              wr_error *err);
+                                              bool *out_solved, uint64_t *out_env_steps,
+                                              wr_rl_update_stats *out, wr_error *err);
 /* Lends its parts until wr_rl_loop_free. */
 WR_API wr_rl_learner *wr_rl_loop_learner(wr_rl_loop *loop);
 WR_API wr_rl_runner *wr_rl_loop_runner(wr_rl_loop *loop);
@@ -219,16 +222,18 @@ typedef struct wr_rl_envs wr_rl_envs;
 WR_API WR_MUST_USE wr_status wr_rl_envs_new(const char *env, uint32_t count, uint64_t seed, wr_rl_envs **out,
                                             wr_error *err);
 WR_API void wr_rl_envs_free(wr_rl_envs *envs);
-WR_API void wr_rl_envs_shape(const wr_rl_envs *envs, uint32_t *out_obs, uint32_t *out_actions, uint32_t *out_state,
-                             uint32_t *out_steps_max);
+WR_API void wr_rl_envs_shape(const wr_rl_envs *envs, uint32_t *out_obs, uint32_t *out_actions,
+                             uint32_t *out_state, uint32_t *out_steps_max);
 /* Present observations [count][obs_count]. */
 WR_API void wr_rl_envs_observe(wr_rl_envs *envs, float *out_obs);
 /* Steps all. What ended starts anew in the same call: out_obs is then the first observation of the new
- * episode. out_terminated, out_truncated: 0 or 1. Fails: INVALID (an action out of range); nothing was stepped. */
+ * episode. out_terminated, out_truncated: 0 or 1. Fails: INVALID (an action out of range); nothing was
+ * stepped. */
 WR_API WR_MUST_USE wr_status wr_rl_envs_step(wr_rl_envs *envs, const int32_t *actions, float *out_obs,
-                                             float *out_reward, uint8_t *out_terminated, uint8_t *out_truncated,
-                                             wr_error *err);
-/* As step, with actions drawn here: for measurements. out_obs, out_reward as above. Returns episodes ended. */
+                                             float *out_reward, uint8_t *out_terminated,
+                                             uint8_t *out_truncated, wr_error *err);
+/* As step, with actions drawn here: for measurements. out_obs, out_reward as above. Returns episodes ended.
+ */
 WR_API uint64_t wr_rl_envs_step_random(wr_rl_envs *envs, uint32_t steps, float *out_obs, float *out_reward);
 /* State [count][state_count] and steps taken [count]; get writes, set reads. Fails: INVALID (not finite). */
 WR_API void wr_rl_envs_state_get(const wr_rl_envs *envs, float *out_state, uint32_t *out_steps);

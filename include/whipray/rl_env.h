@@ -31,22 +31,23 @@ enum {
 
 /* The batch of one call. All pointers are borrowed for the call; rows are 64-byte aligned. */
 typedef struct wr_rl_env_batch {
-    uint32_t count;       /* columns in use, > 0 */
-    uint32_t stride;      /* floats from one row to the next; a multiple of 16 */
-    float *state;         /* [state_count][stride]; read and written by step, written by start */
-    const float *action;  /* step: [stride], whole numbers in [0, action_count) */
-    const float *uniform; /* start: [start_random_count][stride]; step: [step_random_count][stride]; in [0, 1) */
-    float *reward;        /* step: [stride], to write */
-    float *terminated;    /* step: [stride], to write: 1 where the episode ended by its own rule, else 0 */
-    float *obs;           /* observe: [obs_count][stride], to write */
+    uint32_t count;      /* columns in use, > 0 */
+    uint32_t stride;     /* floats from one row to the next; a multiple of 16 */
+    float *state;        /* [state_count][stride]; read and written by step, written by start */
+    const float *action; /* step: [stride], whole numbers in [0, action_count) */
+    const float
+        *uniform;      /* start: [start_random_count][stride]; step: [step_random_count][stride]; in [0, 1) */
+    float *reward;     /* step: [stride], to write */
+    float *terminated; /* step: [stride], to write: 1 where the episode ended by its own rule, else 0 */
+    float *obs;        /* observe: [obs_count][stride], to write */
 } wr_rl_env_batch;
 
 typedef struct wr_rl_env_ops {
-    uint32_t struct_size;        /* sizeof(wr_rl_env_ops) when compiled; members are only ever added at the end */
-    const char *name;            /* "CartPole-v1"; static string, at most WR_RL_ENV_NAME_MAX - 1 bytes */
-    uint32_t obs_count;          /* floats of an observation, 1 to WR_RL_ENV_OBS_MAX */
-    uint32_t action_count;       /* discrete actions, 2 to WR_RL_ENV_ACTIONS_MAX */
-    uint32_t state_count;        /* floats of state, 1 to WR_RL_ENV_STATE_MAX */
+    uint32_t struct_size;  /* sizeof(wr_rl_env_ops) when compiled; members are only ever added at the end */
+    const char *name;      /* "CartPole-v1"; static string, at most WR_RL_ENV_NAME_MAX - 1 bytes */
+    uint32_t obs_count;    /* floats of an observation, 1 to WR_RL_ENV_OBS_MAX */
+    uint32_t action_count; /* discrete actions, 2 to WR_RL_ENV_ACTIONS_MAX */
+    uint32_t state_count;  /* floats of state, 1 to WR_RL_ENV_STATE_MAX */
     uint32_t start_random_count; /* random numbers that start uses, at most WR_RL_ENV_RANDOM_MAX */
     uint32_t step_random_count;  /* random numbers that each step uses, at most WR_RL_ENV_RANDOM_MAX */
     uint32_t episode_steps_max;  /* longer episodes are truncated, > 0 */
@@ -59,7 +60,8 @@ typedef struct wr_rl_env_ops {
 
 /* Makes an environment known by its name, for the life of the process. ops: borrowed for ever.
  * Fails: INVALID (a count out of range, a function missing, obs_count > state_count without observe),
- * EXISTS (the name is taken by another table), LIMIT (64 are known), VERSION (struct_size is not known here). */
+ * EXISTS (the name is taken by another table), LIMIT (64 are known), VERSION (struct_size is not known here).
+ */
 WR_API WR_MUST_USE wr_status wr_rl_env_register(const wr_rl_env_ops *ops, wr_error *err);
 
 /* Finds an environment. out: lent for ever. "CartPole-v1" is built in.

@@ -7,7 +7,7 @@
  *      6 float                                        f64
  *      7, 8 str                                       u8 / u32 length, UTF-8
  *      9 bytes below 256                              u8 length, bytes
- *     10 bytes                                        u32 buffer
+ *     10 bytes                                        u32 buffer (buffers and refs count from the item's own first one)
  *     11, 12 tuple; 13, 14 list                       u8 / u32 count, items
  *     15, 16 dict                                     u8 / u32 count, {key, value} items
  *     17 reference argument, first return             u8 link
@@ -20,7 +20,8 @@
  *              a call without anything to say has no byte at all
  *
  * What is not exactly one of these types is pickled, and with it the whole value (not the call: each argument is a value of
- * its own). C1. Equal to pickle: a list, dict or array inside a container goes the fast way only if nothing else refers to it
+ * its own). Buffers of arguments are copied out: their block ends with the task. Larger ones are put, and passed by reference,
+ * so that a view of them can be kept. C1. Equal to pickle: a list, dict or array inside a container goes the fast way only if nothing else refers to it
  * and no shared tuple lies above it. C2. A reader trusts nothing: any bytes give a value or ValueError.
  */
 #pragma once
@@ -54,4 +55,5 @@ enum {
     WR_PY_DECODE_DEPTH_MAX = 32, /* deeper ones are corrupt: no writer makes them */
     WR_PY_DIMENSIONS_MAX = 16,
     WR_PY_OUT_OF_BAND_MIN = 256, /* smaller buffers stay in the pickle */
+    WR_PY_PUT_MIN = 8192, /* an argument with more bytes that a reader could keep a view of becomes an object of its own */
 };

@@ -171,11 +171,13 @@ typedef struct wr_py_sink {
     PyObject **ref_objects; /* owned: a ref may be a temporary of somebody's __reduce__ */
     wr_ref *refs;
     uint32_t ref_count, ref_capacity;
-    wr_ref *links; /* reference arguments, borrowed from the caller's arguments */
+    wr_ref *links; /* reference arguments */
+    PyObject **link_objects; /* owned, or NULL: the caller's */
     uint32_t link_count, link_capacity;
     wr_buffer *buffers;
     wr_py_held *held;
     uint32_t buffer_count, buffer_capacity;
+    uint32_t ref_base, buffer_base; /* first ones of the item that is being written */
     PyObject *dump, *clear_memo; /* of the pickler that writes here */
     bool cloud;                  /* cloudpickle writes: answer, never ask for it */
     bool need_cloud;             /* plain pickle would write a class or function that a worker cannot import */
@@ -206,7 +208,7 @@ void wr_py_sink_rewind(wr_py_sink *sink, wr_py_mark mark);
 /* Index of the added buffer or ref; -1 with an exception. object and view pass to the sink on success. */
 int64_t wr_py_sink_add_buffer(wr_py_sink *sink, PyObject *object, Py_buffer *view, const void *data, uint64_t bytes);
 int64_t wr_py_sink_add_ref(wr_py_sink *sink, PyObject *ref);
-int64_t wr_py_sink_add_link(wr_py_sink *sink, wr_ref handle);
+int64_t wr_py_sink_add_link(wr_py_sink *sink, wr_ref handle, PyObject *owned); /* consumes owned (may be NULL) */
 wr_value wr_py_sink_value(const wr_py_sink *sink); /* lends the sink's memory */
 /* Pickles value as tag PICKLE: plain, else by cloudpickle. 0, or -1 with an exception. */
 int wr_py_sink_pickle(wr_py_sink *sink, PyObject *value, bool by_value);
@@ -239,6 +241,9 @@ typedef struct wr_py_decoder {
     PyObject *test_owner;
     uint32_t test_buffer_count;
     uint32_t depth;
+    uint32_t ref_base, buffer_base;   /* of the present item */
+    uint32_t refs_used, buffers_used; /* by it */
+    bool copy;                        /* buffers do not outlive the bytes: copy them */
     struct wr_py_decoder *outer; /* of the same thread, while this one unpickles */
 } wr_py_decoder;
 
@@ -318,8 +323,10 @@ int wr_py_task_run(wr_py_task *task, PyObject **out);
 bool wr_py_task_finish(wr_py_task *task, PyObject *value);
 wr_py_task *wr_py_task_new(void);
 void wr_py_task_reset(wr_py_task *task); /* for a new claim in the same object */
-/* The functions that a worker knows (worker.c): callable and name, borrowed. NULL with an exception. */
-PyObject *wr_py_function_of(uint32_t function, PyObject **out_name);
+/* The functions that a worker knows (worker.c): the callable, borrowed; loaded at first. NULL with an exception. */
+PyObject *wr_py_function_of(uint32_t function);
+/* New string: its name, or "function N" of one that could not be loaded. */
+PyObject *wr_py_function_name(uint32_t function);
 /* Counts a call of it; true: its max_calls is reached. */
 bool wr_py_function_used(uint32_t function);
 void wr_py_functions_clear(void);

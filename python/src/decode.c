@@ -40,7 +40,22 @@ static inline bool take32(wr_py_decoder *d, uint32_t *out) {
 
 /* ---- Buffers and refs ---- */
 
-static bool find_buffer(const wr_py_decoder *d, uint32_t index, const uint8_t **out, uint64_t *out_bytes) {
+/* Number of the item's own buffer or ref -> of the whole's; the next item's begin behind those that are used. */
+static bool rebase(uint32_t base, uint32_t *used, uint32_t *number) {
+    const uint32_t own = *number;
+    if (own == UINT32_MAX || __builtin_add_overflow(base, own, number)) {
+        return false;
+    }
+    if (own >= *used) {
+        *used = own + 1;
+    }
+    return true;
+}
+
+static bool find_buffer(wr_py_decoder *d, uint32_t index, const uint8_t **out, uint64_t *out_bytes) {
+    if (!rebase(d->buffer_base, &d->buffers_used, &index)) {
+        return false;
+    }
     if (d->view != NULL) {
         return wr_view_buffer(d->view, index, out, out_bytes);
     }
@@ -54,12 +69,15 @@ static bool find_buffer(const wr_py_decoder *d, uint32_t index, const uint8_t **
 
 /* A Python object that shows a buffer and keeps it in place. */
 static PyObject *show_buffer(wr_py_decoder *d, const uint8_t *data, uint64_t bytes) {
+    if (d->copy) {
+        return PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)bytes);
+    }
     return d->view != NULL ? wr_py_buffer_new(d->holder, data, bytes, d->loans)
                            : wr_py_buffer_over(d->test_owner, data, bytes);
 }
 
 static PyObject *make_ref(wr_py_decoder *d, uint32_t position, uint32_t index) {
-    if (d->view == NULL || position >= d->view->ref_count) {
+    if (d->view == NULL || !rebase(d->ref_base, &d->refs_used, &position) || position >= d->view->ref_count) {
         return corrupt();
     }
     wr_ref handle;
@@ -441,18 +459,25 @@ int wr_py_decode_head(wr_py_decoder *d, wr_py_args_head *out) {
     return 0;
 }
 
+static PyObject *decode_argument(wr_py_decoder *d) {
+    d->ref_base += d->refs_used;
+    d->buffer_base += d->buffers_used;
+    d->refs_used = d->buffers_used = 0;
+    return wr_py_decode_item(d);
+}
+
 int wr_py_decode_args(wr_py_decoder *d, const wr_py_args_head *head, PyObject **out, PyObject **out_names) {
     uint32_t done = 0;
     PyObject *names = NULL;
     for (; done < head->positional; done++) {
-        if ((out[done] = wr_py_decode_item(d)) == NULL) {
+        if ((out[done] = decode_argument(d)) == NULL) {
             goto failed;
         }
     }
     if (head->keywords > 0) {
         names = PyTuple_New((Py_ssize_t)head->keywords);
         for (uint32_t k = 0; names != NULL && k < head->keywords; k++, done++) {
-            PyObject *name = wr_py_decode_item(d);
+            PyObject *name = decode_argument(d);
             if (name == NULL || !PyUnicode_CheckExact(name)) {
                 Py_XDECREF(name);
                 corrupt();
@@ -460,7 +485,7 @@ int wr_py_decode_args(wr_py_decoder *d, const wr_py_args_head *head, PyObject **
             }
             PyUnicode_InternInPlace(&name); /* compares by pointer in the call */
             PyTuple_SetItem(names, (Py_ssize_t)k, name);
-            if ((out[done] = wr_py_decode_item(d)) == NULL) {
+            if ((out[done] = decode_argument(d)) == NULL) {
                 goto failed;
             }
         }

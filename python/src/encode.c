@@ -106,7 +106,7 @@ static fast encode_bytes(wr_py_sink *sink, PyObject *value) {
         Py_DECREF(value);
         return FAST_ERROR;
     }
-    const uint32_t buffer = (uint32_t)index;
+    const uint32_t buffer = (uint32_t)index - sink->buffer_base;
     return put_fixed(sink, WR_PY_BYTES_BUFFER, &buffer, 4);
 }
 
@@ -115,7 +115,7 @@ static fast encode_ref(wr_py_sink *sink, PyObject *ref) {
     if (position < 0) {
         return FAST_ERROR;
     }
-    const uint32_t at = (uint32_t)position;
+    const uint32_t at = (uint32_t)position - sink->ref_base;
     const uint32_t index = ((wr_py_ref *)ref)->index;
     uint8_t *p = wr_py_sink_room(sink, 9);
     if (p == NULL) {
@@ -166,7 +166,7 @@ static fast encode_array(wr_py_sink *sink, PyObject *array) {
         PyBuffer_Release(&view);
         return FAST_ERROR;
     }
-    const uint32_t buffer = (uint32_t)index;
+    const uint32_t buffer = (uint32_t)index - sink->buffer_base;
     p[0] = WR_PY_ARRAY;
     p[1] = (uint8_t)format[0];
     p[2] = (uint8_t)view.ndim;
@@ -263,6 +263,8 @@ static fast encode_fast(wr_py_sink *sink, PyObject *value, int depth, bool share
 /* One item: fast, or pickled as a whole. */
 static int encode_item(wr_py_sink *sink, PyObject *value) {
     const wr_py_mark mark = wr_py_sink_mark(sink);
+    sink->ref_base = mark.refs;
+    sink->buffer_base = mark.buffers;
     const fast done = encode_fast(sink, value, 0, false);
     if (WR_LIKELY(done == FAST_DONE)) {
         return 0;
@@ -297,13 +299,16 @@ int wr_py_encode_by_value(wr_py_sink *sink, PyObject *value) {
 
 /* ---- Arguments ---- */
 
-static int encode_link(wr_py_sink *sink, PyObject *ref) {
+static int encode_link(wr_py_sink *sink, PyObject *ref, bool owned) {
     const wr_ref handle = wr_py_ref_use(ref);
-    const int64_t at = handle != 0 ? wr_py_sink_add_link(sink, handle) : -1;
+    const uint32_t index = ((wr_py_ref *)ref)->index;
+    if (handle == 0 && owned) {
+        Py_DECREF(ref);
+    }
+    const int64_t at = handle != 0 ? wr_py_sink_add_link(sink, handle, owned ? ref : NULL) : -1;
     if (at < 0) {
         return -1;
     }
-    const uint32_t index = ((wr_py_ref *)ref)->index;
     if (WR_LIKELY(index == 0 && at < 256)) {
         uint8_t *p = wr_py_sink_room(sink, 2);
         if (p == NULL) {
@@ -324,8 +329,57 @@ static int encode_link(wr_py_sink *sink, PyObject *ref) {
     return 0;
 }
 
+/* The item that was written since `mark` becomes an object of its own, and a reference argument takes its place. */
+static int put_argument(wr_py_sink *sink, wr_py_mark mark) {
+    if (wr_py.client == NULL) {
+        (void)wr_py_client();
+        return -1;
+    }
+    uint8_t *stream = sink->bytes + mark.used - 1; /* the byte before it, of the arguments' head, makes room for the value's */
+    const uint8_t before = *stream;
+    *stream = WR_PY_VALUE_1;
+    const wr_value value = {
+        .stream = stream,
+        .stream_bytes = sink->used - mark.used + 1,
+        .refs = sink->refs + mark.refs,
+        .ref_count = sink->ref_count - mark.refs,
+        .buffers = sink->buffers + mark.buffers,
+        .buffer_count = sink->buffer_count - mark.buffers,
+    };
+    wr_error error = {0};
+    wr_ref handle = 0;
+    const wr_status status = wr_put(wr_py.client, &value, &handle, &error);
+    *stream = before;
+    if (status != WR_OK) {
+        if (!PyErr_Occurred()) {
+            (void)wr_py_raise(&error);
+        }
+        return -1;
+    }
+    PyObject *ref = wr_py_ref_new(handle, 0);
+    if (ref == NULL) {
+        return -1;
+    }
+    wr_py_sink_rewind(sink, mark);
+    return encode_link(sink, ref, true);
+}
+
 static inline int encode_argument(wr_py_sink *sink, PyObject *value, bool references) {
-    return WR_UNLIKELY(references && wr_py_is_ref(value)) ? encode_link(sink, value) : encode_item(sink, value);
+    if (WR_UNLIKELY(references && wr_py_is_ref(value))) {
+        return encode_link(sink, value, false);
+    }
+    const wr_py_mark mark = wr_py_sink_mark(sink);
+    if (WR_UNLIKELY(encode_item(sink, value) != 0)) {
+        return -1;
+    }
+    if (WR_LIKELY(sink->buffer_count == mark.buffers) || !references || Py_TYPE(value) == &PyBytes_Type) {
+        return 0; /* bytes are copied out in any case */
+    }
+    uint64_t bytes = 0;
+    for (uint32_t k = mark.buffers; k < sink->buffer_count; k++) {
+        bytes += sink->buffers[k].bytes;
+    }
+    return bytes < WR_PY_PUT_MIN ? 0 : put_argument(sink, mark);
 }
 
 static int encode_args_head(wr_py_sink *sink, const wr_py_call_head *head, Py_ssize_t count, Py_ssize_t named) {

@@ -117,7 +117,6 @@ static int add_constants(PyObject *module) {
         {"KIND_DRIVER", WR_CLIENT_DRIVER},
         {"KIND_WORKER", WR_CLIENT_WORKER},
         {"KIND_TOOL", WR_CLIENT_TOOL},
-        {"KIND_FORK_SERVER", 4},
         {"CALL_STREAM", WR_CALL_STREAM},
         {"CALL_PARKED", WR_CALL_PARKED},
         {"CALL_RETRY_ERRORS", WR_CALL_RETRY_ERRORS},

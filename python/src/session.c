@@ -1,8 +1,9 @@
 /* The session with the raylet: connect, control calls, errors, forks. */
 #include "core.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 wr_py_core wr_py;
@@ -145,8 +146,45 @@ static bool on_wait(void *arg) {
     return PyErr_CheckSignals() == 0;
 }
 
-static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwargs) {
+/* ---- The ticker: what a driver that computes or sleeps must not leave lying ----
+ * Calls that overflowed a full ring are queued, and freed memory taken in, by whoever calls the core next; a thread makes
+ * sure that somebody does. Workers need none: their loops do it. */
+
+enum { TICK_NS = 100000000, BACKLOG_TICK_NS = 3000000 };
+
+/* Body of the thread: returns when its session has ended. */
+static PyObject *tick(PyObject *module, PyObject *number) {
     (void)module;
+    const unsigned long session = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL); /* signals are the main thread's: they end its waits */
+    while (wr_py.client != NULL && wr_py.session == session) {
+        const struct timespec t = {0, wr_flush(wr_py.client) ? BACKLOG_TICK_NS : TICK_NS};
+        PyThreadState *thread = PyEval_SaveThread();
+        nanosleep(&t, NULL);
+        PyEval_RestoreThread(thread);
+    }
+    Py_RETURN_NONE;
+}
+
+/* By _thread, and not by a thread of C: that would make a thread state at every turn. */
+static int ticker_start(PyObject *module) {
+    PyObject *threads = PyImport_ImportModule("_thread");
+    PyObject *body = PyObject_GetAttrString(module, "_tick");
+    PyObject *started = threads != NULL && body != NULL
+                            ? PyObject_CallMethod(threads, "start_new_thread", "O(k)", body, (unsigned long)wr_py.session)
+                            : NULL;
+    Py_XDECREF(threads);
+    Py_XDECREF(body);
+    Py_XDECREF(started);
+    return started != NULL ? 0 : -1;
+}
+
+static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"kind", "socket_path", "token", "hello", "spin_us", NULL};
     int kind;
     const char *path, *token;
@@ -194,6 +232,9 @@ static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwa
     uint8_t id[28];
     wr_ref_id(client, 0, 0, id);
     memcpy(wr_py.id_prefix, id, sizeof wr_py.id_prefix);
+    if (kind == WR_CLIENT_DRIVER && ticker_start(module) != 0) {
+        PyErr_Clear(); /* no thread to be had: calls and waits do its work */
+    }
     uint64_t bytes = 0;
     const uint8_t *welcome = wr_client_welcome(client, &bytes);
     return PyBytes_FromStringAndSize((const char *)welcome, (Py_ssize_t)bytes);
@@ -346,12 +387,11 @@ typedef struct tool_connection {
 static tool_connection *tools;
 
 static int tool_init(tool_connection *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"socket_path", "token", "hello", "kind", "timeout", NULL};
+    static char *names[] = {"socket_path", "token", "hello", "timeout", NULL};
     const char *path, *token;
     Py_buffer hello = {0};
-    int kind = WR_CLIENT_TOOL;
     double timeout = 10;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "ss|y*$id", names, &path, &token, &hello, &kind, &timeout)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "ss|y*$d", names, &path, &token, &hello, &timeout)) {
         return -1;
     }
     wr_client *client = NULL;
@@ -359,7 +399,7 @@ static int tool_init(tool_connection *self, PyObject *args, PyObject *kwargs) {
     wr_status status = WR_OK;
     if (self->client == NULL) {
         const wr_client_opts opts = {
-            .kind = (wr_client_kind)kind,
+            .kind = WR_CLIENT_TOOL,
             .socket_path = path,
             .token = token,
             .hello = hello.buf,
@@ -498,6 +538,7 @@ static PyMethodDef functions[] = {
     {"counters", counters, METH_NOARGS, NULL},
     {"flush", flush, METH_NOARGS, NULL},
     {"call", WR_PY_FUNCTION(call), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"_tick", tick, METH_O, NULL},
     {"_after_fork", after_fork, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -70,6 +70,13 @@ static void buffers_drop(wr_py_sink *sink, uint32_t down_to) {
     }
 }
 
+static void links_drop(wr_py_sink *sink) {
+    while (sink->link_count > 0) {
+        PyObject *owned = sink->link_objects[--sink->link_count];
+        Py_XDECREF(owned);
+    }
+}
+
 static void refs_drop(wr_py_sink *sink, uint32_t down_to) {
     while (sink->ref_count > down_to) {
         PyObject *ref = sink->ref_objects[--sink->ref_count];
@@ -89,8 +96,9 @@ void wr_py_sink_give(wr_py_sink *sink) {
     }
     buffers_drop(sink, 0);
     refs_drop(sink, 0);
+    links_drop(sink);
     sink->used = 0;
-    sink->link_count = 0;
+    sink->ref_base = sink->buffer_base = 0;
     sink->cloud = sink->need_cloud = sink->refuse_refs = false;
     const bool large = sink->capacity > KEPT_BYTES_MAX || sink->ref_capacity > KEPT_ITEMS_MAX ||
                        sink->buffer_capacity > KEPT_ITEMS_MAX || sink->link_capacity > KEPT_ITEMS_MAX;
@@ -106,11 +114,13 @@ static void sink_dealloc(PyObject *self) {
     wr_py_sink *sink = (wr_py_sink *)self;
     buffers_drop(sink, 0);
     refs_drop(sink, 0);
+    links_drop(sink);
     sink_clear_pickler(sink);
     PyMem_Free(sink->bytes);
     PyMem_Free(sink->ref_objects);
     PyMem_Free(sink->refs);
     PyMem_Free(sink->links);
+    PyMem_Free(sink->link_objects);
     PyMem_Free(sink->buffers);
     PyMem_Free(sink->held);
     wr_py_free_object(self);
@@ -171,16 +181,19 @@ int64_t wr_py_sink_add_ref(wr_py_sink *sink, PyObject *ref) {
     return count;
 }
 
-int64_t wr_py_sink_add_link(wr_py_sink *sink, wr_ref handle) {
+int64_t wr_py_sink_add_link(wr_py_sink *sink, wr_ref handle, PyObject *owned) {
     const uint32_t count = sink->link_count;
     if (count == sink->link_capacity) {
         const uint32_t capacity = doubled(sink->link_capacity);
-        if (reserve((void **)&sink->links, count, capacity, sizeof *sink->links) != 0) {
+        if (reserve((void **)&sink->links, count, capacity, sizeof *sink->links) != 0 ||
+            reserve((void **)&sink->link_objects, count, capacity, sizeof *sink->link_objects) != 0) {
+            Py_XDECREF(owned);
             return -1;
         }
         sink->link_capacity = capacity;
     }
     sink->links[count] = handle;
+    sink->link_objects[count] = owned;
     sink->link_count = count + 1;
     return count;
 }
@@ -324,7 +337,7 @@ static PyObject *sink_reduce(PyObject *self, PyObject *object) {
         if (position < 0) {
             return NULL;
         }
-        return Py_BuildValue("O(LI)", ref_at, (long long)position, ((wr_py_ref *)object)->index);
+        return Py_BuildValue("O(LI)", ref_at, (long long)position - sink->ref_base, ((wr_py_ref *)object)->index);
     }
     if (PyDict_Size(wr_py.serializers) > 0) {
         PyObject *serializer = PyDict_GetItemWithError(wr_py.serializers, (PyObject *)type);
@@ -460,10 +473,10 @@ int wr_py_sink_pickle(wr_py_sink *sink, PyObject *value, bool by_value) {
     }
     uint8_t *head = sink->bytes + begin;
     const uint64_t bytes = sink->used - begin - HEAD;
-    const uint32_t buffers = sink->buffer_count - mark.buffers;
+    const uint32_t first = mark.buffers - sink->buffer_base, buffers = sink->buffer_count - mark.buffers;
     head[0] = WR_PY_PICKLE;
     memcpy(head + 1, &bytes, 8);
-    memcpy(head + 9, &mark.buffers, 4);
+    memcpy(head + 9, &first, 4);
     memcpy(head + 13, &buffers, 4);
     return 0;
 }

@@ -3,7 +3,7 @@
 
 PyTypeObject *wr_py_generator_type;
 
-enum { TICK_NS = 100000000 };
+enum { TICK_NS = 1000000000 }; /* the core's waits end by themselves every 100 ms */
 
 typedef struct generator {
     PyObject_HEAD

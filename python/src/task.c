@@ -5,7 +5,7 @@
 
 PyTypeObject *wr_py_task_type;
 
-enum { TASK_ID_BYTES = 24, STACK_ARGS = 32, YIELD_TICK_NS = 100000000 };
+enum { TASK_ID_BYTES = 24, STACK_ARGS = 32, YIELD_TICK_NS = 1000000000 };
 
 static PyObject *done_object;              /* _core.DONE */
 static _Thread_local wr_py_task *running;  /* innermost task of this thread */
@@ -77,6 +77,7 @@ static wr_py_decoder args_decoder(wr_py_task *t) {
         .loans = &t->loans,
         .holder = t->task.ref,
         .links = t->task.refs,
+        .copy = true,
         .link_count = t->task.ref_count,
     };
 }
@@ -305,12 +306,9 @@ static bool finish_with_value(wr_py_task *t, PyObject *value) {
 /* `error` packed by the Python half and sealed. */
 static bool seal_packed(wr_py_task *t, PyObject *exception) {
     wr_error error = {0};
-    PyObject *name = NULL;
-    if (wr_py_function_of(t->task.function, &name) == NULL) {
-        PyErr_Clear();
-        name = NULL;
-    }
-    PyObject *payload = wr_py_hook_call(WR_PY_HOOK_pack_error, exception, name != NULL ? name : Py_None);
+    PyObject *name = wr_py_function_name(t->task.function);
+    PyObject *payload = name != NULL ? wr_py_hook_call(WR_PY_HOOK_pack_error, exception, name) : NULL;
+    Py_XDECREF(name);
     const int status = payload != NULL ? store_items(t, WR_KIND_ERROR, &payload, 1, &error) : -1;
     Py_XDECREF(payload);
     if (status == 0) {
@@ -501,7 +499,7 @@ int wr_py_task_run(wr_py_task *t, PyObject **out) {
         return WR_PY_RAN;
     }
     enter(t);
-    PyObject *callable = wr_py_function_of(t->task.function, NULL);
+    PyObject *callable = wr_py_function_of(t->task.function);
     PyObject *result = NULL;
     if (WR_LIKELY(callable != NULL)) {
         Py_INCREF(callable); /* the table may change while it runs */
@@ -728,17 +726,12 @@ static PyObject *get_id(PyObject *self, void *ignored) {
 
 static PyObject *get_name(PyObject *self, void *ignored) {
     (void)ignored;
-    PyObject *name = NULL;
-    if (wr_py_function_of(((wr_py_task *)self)->task.function, &name) == NULL) {
-        return NULL;
-    }
-    Py_INCREF(name);
-    return name;
+    return wr_py_function_name(((wr_py_task *)self)->task.function);
 }
 
 static PyObject *get_callable(PyObject *self, void *ignored) {
     (void)ignored;
-    PyObject *callable = wr_py_function_of(((wr_py_task *)self)->task.function, NULL);
+    PyObject *callable = wr_py_function_of(((wr_py_task *)self)->task.function);
     Py_XINCREF(callable);
     return callable;
 }

@@ -7,7 +7,7 @@
 enum {
     GIL_SPIN_NS = 3000,         /* a look with the GIL first: giving it up costs more than most answers take */
     FIRST_SLEEP_NS = 1000000,   /* on the next ref of a list alone; then on all that are pending, for an early failure */
-    TICK_NS = 100000000,
+    TICK_NS = 1000000000,       /* the core's waits end by themselves every 100 ms, and look at the raylet then */
     POLL_NS = 1000000, /* wait() with generators among others looks this often */
 };
 
@@ -48,6 +48,10 @@ static void blocked_end(blocked *b) {
 static int look_verdict(wr_status status, uint64_t deadline_ns) {
     if (status == WR_OK) {
         return 0;
+    }
+    if (status == WR_E_TIMEOUT) { /* a shorter sleep than those that look at the raylet */
+        const wr_status health = wr_client_health(wr_py.client);
+        status = health != WR_OK ? health : status;
     }
     if (status == WR_E_INTERRUPTED || status == WR_E_TIMEOUT) {
         if (PyErr_CheckSignals() != 0) {

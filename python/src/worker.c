@@ -91,15 +91,24 @@ static known *find(uint32_t function) {
     return load(function);
 }
 
-PyObject *wr_py_function_of(uint32_t function, PyObject **out_name) {
+PyObject *wr_py_function_of(uint32_t function) {
     const known *found = find(function);
-    if (found == NULL) {
-        return NULL;
+    return found != NULL ? found->callable : NULL;
+}
+
+PyObject *wr_py_function_name(uint32_t function) {
+    const uint32_t index = function & ~WR_METHOD;
+    const known *found = NULL;
+    if ((function & WR_METHOD) != 0) {
+        found = index < method_count ? &methods[index] : NULL;
+    } else if (table_size > 0) {
+        found = place(table, table_size, function);
     }
-    if (out_name != NULL) {
-        *out_name = found->name;
+    if (found != NULL && found->callable != NULL) {
+        Py_INCREF(found->name);
+        return found->name;
     }
-    return found->callable;
+    return PyUnicode_FromFormat("%s %u", index == function ? "function" : "method", (unsigned)index);
 }
 
 bool wr_py_function_used(uint32_t function) {

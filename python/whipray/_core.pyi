@@ -14,8 +14,9 @@ Hooks (keyword of `set_hooks`: signature -> result):
         The exception for a Whipray error; status is a name of whipray/status.def without "E_", e.g. "TIMEOUT". `_core` raises what it returns.
     task_error(payload: object) -> BaseException
         The exception for an object of kind ERROR (payload: what `pack_error` returned, decoded); raised by get.
-    pack_error(error: BaseException, task_name: str) -> object
+    pack_error(error: BaseException, task_name: str | None) -> object
         What is stored for an exception of user code; must be encodable by plain values (str, bytes, tuple ...).
+        task_name None: an error of the engine that was met when a call was made (its actor is dead).
     auto_init() -> None
         Called when get, put, wait, remote ... find no session; connects, or raises.
     resolve_function(function: RemoteFunction) -> None
@@ -66,7 +67,6 @@ T = TypeVar("T")
 KIND_DRIVER: Final = 1
 KIND_WORKER: Final = 2
 KIND_TOOL: Final = 3
-KIND_FORK_SERVER: Final = 4
 
 CALL_STREAM: Final = 1
 CALL_PARKED: Final = 2
@@ -127,11 +127,9 @@ def call(op: str, payload: bytes = b"", timeout: float = 60.0) -> bytes:
 
 @final
 class ToolConnection:
-    """A connection for control calls only; independent of the session. kind: KIND_TOOL or KIND_FORK_SERVER."""
+    """A connection for control calls only; independent of the session."""
 
-    def __init__(
-        self, socket_path: str, token: str, hello: bytes = b"", *, kind: int = 3, timeout: float = 10.0
-    ) -> None: ...
+    def __init__(self, socket_path: str, token: str, hello: bytes = b"", *, timeout: float = 10.0) -> None: ...
     @property
     def welcome(self) -> bytes: ...
     def call(self, op: str, payload: bytes = b"", timeout: float = 60.0) -> bytes: ...
@@ -465,7 +463,8 @@ def cancel_is_current() -> bool:
     """Whether cancel_wanted names the task that the main thread runs: for the SIGINT handler."""
 
 def flush() -> bool:
-    """Queues what overflowed a full ring; True: something is left."""
+    """Queues what overflowed a full ring; True: something is left. Waits, submits, worker loops and, in a driver, a
+    thread of the extension call it every 100 ms: nobody has to."""
 
 # ---- Codec, for tests and for reading stored bytes --------------------------------------------------------
 
@@ -488,6 +487,9 @@ def _decode_args(stream: bytes, buffers: list[bytes] = ...) -> tuple[tuple[Any, 
 def _encode_args(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, list[bytes]]: ...
 
 def _encode(value: Any) -> tuple[bytes, list[bytes]]: ...
+
+def _tick(session: int) -> None:
+    """Body of the driver's housekeeping thread (see flush); `connect` starts it."""
 
 def _after_fork() -> None:
     """Run in every forked child: the session and tool connections are dead there."""

@@ -13,7 +13,7 @@ import cloudpickle  # type: ignore[import-untyped]
 from whipray import _core
 from whipray._private import functions, options
 from whipray._private import session as sessions
-from whipray._private.errors import status_of
+from whipray._private.errors import pack_error, status_of, system_error
 from whipray._private.ids import ActorID
 from whipray._private.suggest import nearest
 from whipray.exceptions import (
@@ -355,6 +355,27 @@ class ActorMethod(_core.ActorMethod):
         return f"<ActorMethod {info.meta.class_name}.{self._name}>"
 
 
+class WeakActorMethod(ActorMethod):
+    """A method through a weak handle, which does not keep the actor's port from being used again.
+
+    So each call first asks the raylet whether the port is still the actor's.
+    """
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method, if the actor is still there."""
+        info: ActorInfo = self._core.extra
+        check_session(info)
+        try:
+            sessions.call("actor_state", port=info.port, handle=self._core.handle)
+        except ValueError as error:
+            if status_of(error) != "NOT_FOUND":
+                raise
+            text = f"Actor({info.meta.class_name}, {info.actor_id.hex()}) has ended: {error}"
+            died = system_error("ACTOR_DIED", text)
+            return _core.put_error(pack_error(died, None))
+        return self._submit(args, kwargs)
+
+
 def with_options(bound: Any, given: Mapping[str, Any]) -> Any:
     """Return a method with other options (hook ``method_options``)."""
     checked = options.check(options.METHOD, given, WHAT_METHOD)
@@ -441,7 +462,11 @@ def make_handle(
     """Make a handle; `ref` None makes a weak one."""
     session = sessions.require()
     info = ActorInfo(meta, actor_id, port, session.number)
-    return ActorHandle(_core.ActorCore(handle, ref, info), meta.table)
+    made = ActorHandle(_core.ActorCore(handle, ref, info), meta.table)
+    if ref is None:
+        for name in meta.methods:
+            getattr(made, name).__class__ = WeakActorMethod
+    return made
 
 
 def _rebuild_handle(

@@ -553,6 +553,10 @@ class ActorPlacementGroupRemoved(RayError):
         return super().__str__() or "The placement group of this actor was removed."
 
 
+class _PlacementGroupRemoved(TaskPlacementGroupRemoved, ActorPlacementGroupRemoved):
+    """What the engine reports when a group goes: the caller knows which of the two it asked for."""
+
+
 class PendingCallsLimitExceeded(RayError):
     """Too many calls of one actor handle are pending (``max_pending_calls``)."""
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, cast
 
 from whipray import _core
 from whipray._private import config, functions, options
+from whipray._private import session as sessions
 
 __all__ = ["RemoteFunction"]
 
@@ -128,6 +129,9 @@ class RemoteFunction(_core.RemoteFunction):
         number = self._pickled.export({"kind": "function", "name": name, "max_calls": calls})
         port, ring = functions.open_class(functions.placement_of(given, needs), name)
         self._bind(function=number, port=port, ring=ring)
+        session = sessions.require()
+        if session.kind == _core.KIND_WORKER:
+            session.bound.add(self)
 
     @property
     def _function_name(self) -> str:

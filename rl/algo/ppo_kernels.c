@@ -2,8 +2,8 @@
 #include "rl/nn/kernel_set.h"
 #include "rl/nn/mlp_kernels.h"
 
-/* Sample records, [record_floats] each, become rows of fields. Lanes past count repeat the last sample, so that
- * they hold finite numbers. */
+/* Sample records, [record_floats] each, become rows of fields. Lanes past count repeat the last sample, so
+ * that they hold finite numbers. */
 NEVER_INLINE void gather(const wr_samples *samples, uint32_t first, uint32_t count, uint32_t record_floats,
                          float *fields) {
     const uint32_t step_mask = (1u << samples->step_bits) - 1;
@@ -38,10 +38,11 @@ typedef struct loss_sums {
  *
  *   loss = -min(r A, clip(r) A) + c_v min((V - T)^2, value_clip) - c_e H + c_k KL(old || new)
  *
- * r: ratio of probabilities (PPO's equation 7), A: normalised advantage, V, T: value and target in value units.
- * The cut of the squared error is RLlib's; the paper has none. */
-ALWAYS_INLINE void loss_lanes(const wr_net *net, const wr_ppo_loss *loss, const float *fields, const float *out,
-                              float *out_grad, uint32_t i, uint32_t count, float scale, loss_sums *sums) {
+ * r: ratio of probabilities (PPO's equation 7), A: normalised advantage, V, T: value and target in value
+ * units. The cut of the squared error is RLlib's; the paper has none. */
+ALWAYS_INLINE void loss_lanes(const wr_net *net, const wr_ppo_loss *loss, const float *fields,
+                              const float *out, float *out_grad, uint32_t i, uint32_t count, float scale,
+                              loss_sums *sums) {
     const uint32_t actions = net->action_count;
     const size_t row = WR_TILE;
     const float *extra = fields + net->obs_count * row + i;
@@ -110,8 +111,8 @@ ALWAYS_INLINE void loss_lanes(const wr_net *net, const wr_ppo_loss *loss, const 
     sums->target_square += pick(used, target * target, none);
 }
 
-NEVER_INLINE void loss_tile(const wr_net *net, const wr_ppo_loss *loss, wr_scratch *s, uint32_t count, float scale,
-                            wr_ppo_sums *sums) {
+NEVER_INLINE void loss_tile(const wr_net *net, const wr_ppo_loss *loss, wr_scratch *s, uint32_t count,
+                            float scale, wr_ppo_sums *sums) {
     loss_sums v = {0};
     for (uint32_t i = 0; i < wr_pad(count); i += LANES) {
         loss_lanes(net, loss, s->fields, s->out, s->out_grad, i, count, scale, &v);

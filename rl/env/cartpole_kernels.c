@@ -1,5 +1,6 @@
-/* CartPole: a pole on a cart, pushed left or right (Barto, Sutton and Anderson 1983), with the constants, limits
- * and explicit Euler step of Gymnasium's CartPole-v1. State rows: position, speed, angle, angular speed. */
+/* CartPole: a pole on a cart, pushed left or right (Barto, Sutton and Anderson 1983), with the constants,
+ * limits and explicit Euler step of Gymnasium's CartPole-v1. State rows: position, speed, angle, angular
+ * speed. */
 #include "rl/nn/kernel_set.h"
 
 static const float gravity = 9.8f;
@@ -28,9 +29,11 @@ static void step(const wr_rl_env_batch *b) {
         row[k] = b->state + k * b->stride;
     }
     for (uint32_t i = 0; i < wr_pad(b->count); i += LANES) {
-        vfloat x = load(row[0] + i), speed = load(row[1] + i), angle = load(row[2] + i), spin = load(row[3] + i);
+        vfloat x = load(row[0] + i), speed = load(row[1] + i), angle = load(row[2] + i),
+               spin = load(row[3] + i);
         vfloat push = 2 * force * load(b->action + i) - force;
-        /* An angle that is still in play is below 0.21 (one step more: 0.3): these series are exact to a bit. */
+        /* An angle that is still in play is below 0.21 (one step more: 0.3): these series are exact to a bit.
+         */
         vfloat q = angle * angle;
         vfloat sine = angle * (1.0f + q * (-1.0f / 6 + q * (1.0f / 120 - q * (1.0f / 5040))));
         vfloat cosine = 1.0f + q * (-0.5f + q * (1.0f / 24 + q * (-1.0f / 720 + q * (1.0f / 40320))));
@@ -42,7 +45,8 @@ static void step(const wr_rl_env_batch *b) {
         speed += step_seconds * gain;
         angle += step_seconds * spin;
         spin += step_seconds * spin_gain;
-        vint out = (x < -position_limit) | (x > position_limit) | (angle < -angle_limit) | (angle > angle_limit);
+        vint out =
+            (x < -position_limit) | (x > position_limit) | (angle < -angle_limit) | (angle > angle_limit);
         store(row[0] + i, x);
         store(row[1] + i, speed);
         store(row[2] + i, angle);

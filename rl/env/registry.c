@@ -19,8 +19,8 @@ static wr_status check_ops(const wr_rl_env_ops *ops, wr_error *err) {
         return WR_FAIL(err, WR_E_INVALID, "environment: the table or its name is NULL");
     }
     if (ops->struct_size != sizeof(*ops)) {
-        return WR_FAIL(err, WR_E_VERSION, "environment '%.63s': its table has %u bytes, this library's %zu", ops->name,
-                       ops->struct_size, sizeof(*ops));
+        return WR_FAIL(err, WR_E_VERSION, "environment '%.63s': its table has %u bytes, this library's %zu",
+                       ops->name, ops->struct_size, sizeof(*ops));
     }
     size_t length = strlen(ops->name);
     if (length == 0 || length >= WR_RL_ENV_NAME_MAX) {
@@ -40,16 +40,17 @@ static wr_status check_ops(const wr_rl_env_ops *ops, wr_error *err) {
     };
     for (size_t i = 0; i < WR_COUNT_OF(counts); i++) {
         if (counts[i].value < counts[i].low || counts[i].value > counts[i].high) {
-            return WR_FAIL(err, WR_E_INVALID, "environment '%s': %s is %u; it must be from %u to %u", ops->name,
-                           counts[i].field, counts[i].value, counts[i].low, counts[i].high);
+            return WR_FAIL(err, WR_E_INVALID, "environment '%s': %s is %u; it must be from %u to %u",
+                           ops->name, counts[i].field, counts[i].value, counts[i].low, counts[i].high);
         }
     }
     if (ops->start == NULL || ops->step == NULL) {
         return WR_FAIL(err, WR_E_INVALID, "environment '%s': it needs start and step", ops->name);
     }
     if (ops->observe == NULL && ops->obs_count > ops->state_count) {
-        return WR_FAIL(err, WR_E_INVALID, "environment '%s': %u observations of %u floats of state need observe",
-                       ops->name, ops->obs_count, ops->state_count);
+        return WR_FAIL(err, WR_E_INVALID,
+                       "environment '%s': %u observations of %u floats of state need observe", ops->name,
+                       ops->obs_count, ops->state_count);
     }
     return WR_OK;
 }
@@ -71,7 +72,8 @@ wr_status wr_rl_env_register(const wr_rl_env_ops *ops, wr_error *err) {
     if (old != NULL && old != ops) {
         status = WR_FAIL(err, WR_E_EXISTS, "environment '%s' is registered already", ops->name);
     } else if (old == NULL && known_count == ENVS_MAX) {
-        status = WR_FAIL(err, WR_E_LIMIT, "environment '%s': %d are registered, no more fit", ops->name, ENVS_MAX);
+        status =
+            WR_FAIL(err, WR_E_LIMIT, "environment '%s': %d are registered, no more fit", ops->name, ENVS_MAX);
     } else if (old == NULL) {
         known[known_count++] = ops;
     }

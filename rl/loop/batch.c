@@ -43,8 +43,8 @@ void wr_batch_layout(const wr_batch_shape *shape, uint32_t env_count, uint32_t s
     *out_episodes = *out_records + n * steps * shape->net->record_floats;
 }
 
-wr_batch_head wr_batch_head_make(const wr_batch_shape *shape, uint32_t env_first, uint32_t env_count, uint32_t steps,
-                                 uint64_t iteration) {
+wr_batch_head wr_batch_head_make(const wr_batch_shape *shape, uint32_t env_first, uint32_t env_count,
+                                 uint32_t steps, uint64_t iteration) {
     return (wr_batch_head){.magic = MAGIC,
                            .version = VERSION,
                            .env_first = env_first,
@@ -74,8 +74,8 @@ static wr_status check_state(const wr_batch_shape *shape, const wr_batch_view *v
     const float *length = view->state + shape->state_count * n;
     for (size_t i = 0; i < n; i++) {
         if (length[i] < 0 || length[i] >= (float)shape->steps_max || length[i] != floorf(length[i])) {
-            return WR_FAIL(err, WR_E_CORRUPT, "batch: an episode of %g steps; the longest has %u", (double)length[i],
-                           shape->steps_max);
+            return WR_FAIL(err, WR_E_CORRUPT, "batch: an episode of %g steps; the longest has %u",
+                           (double)length[i], shape->steps_max);
         }
     }
     return WR_OK;
@@ -89,7 +89,8 @@ static wr_status check_episodes(const wr_batch_view *view, wr_error *err) {
         uint64_t at = ((uint64_t)e.step << 32 | e.env) + 1;
         if (e.step >= head->steps || e.env < head->env_first || e.env - head->env_first >= head->env_count ||
             at <= before) {
-            return WR_FAIL(err, WR_E_CORRUPT, "batch: episode %u ends at step %u of environment %u", i, e.step, e.env);
+            return WR_FAIL(err, WR_E_CORRUPT, "batch: episode %u ends at step %u of environment %u", i,
+                           e.step, e.env);
         }
         before = at;
     }
@@ -100,18 +101,21 @@ wr_status wr_batch_read(const wr_batch_shape *shape, const float *data, size_t f
                         wr_batch_view *out, wr_error *err) {
     wr_batch_view view = {0};
     if (data == NULL || floats < HEAD_FLOATS) {
-        return WR_FAIL(err, WR_E_CORRUPT, "batch: %zu floats are too few for a head", data == NULL ? 0 : floats);
+        return WR_FAIL(err, WR_E_CORRUPT, "batch: %zu floats are too few for a head",
+                       data == NULL ? 0 : floats);
     }
     memcpy(&view.head, data, sizeof(view.head));
     const wr_batch_head *head = &view.head;
     if (head->magic != MAGIC || head->version != VERSION) {
-        return WR_FAIL(err, WR_E_CORRUPT, "batch: it does not begin with a batch's head of version %d", VERSION);
+        return WR_FAIL(err, WR_E_CORRUPT, "batch: it does not begin with a batch's head of version %d",
+                       VERSION);
     }
     if (head->config_key != shape->config_key || head->record_floats != shape->net->record_floats ||
         head->obs_count != shape->net->obs_count || head->action_count != shape->net->action_count ||
         head->state_count != shape->state_count) {
-        return WR_FAIL(err, WR_E_INVALID,
-                       "batch: it was made with another environment, seed, number of environments or of steps");
+        return WR_FAIL(
+            err, WR_E_INVALID,
+            "batch: it was made with another environment, seed, number of environments or of steps");
     }
     if (head->steps != steps || head->env_count == 0 || head->env_count > shape->env_total ||
         head->env_first > shape->env_total - head->env_count) {
@@ -122,8 +126,8 @@ wr_status wr_batch_read(const wr_batch_shape *shape, const float *data, size_t f
     wr_batch_layout(shape, head->env_count, steps, &state, &records, &episodes);
     if (head->episode_count > (uint64_t)head->env_count * steps ||
         floats != episodes + 4 * (size_t)head->episode_count) {
-        return WR_FAIL(err, WR_E_CORRUPT, "batch: %zu floats; its head asks for %zu and %u episodes", floats, episodes,
-                       head->episode_count);
+        return WR_FAIL(err, WR_E_CORRUPT, "batch: %zu floats; its head asks for %zu and %u episodes", floats,
+                       episodes, head->episode_count);
     }
     view.sums = data + HEAD_FLOATS;
     view.state = data + state;
@@ -133,7 +137,8 @@ wr_status wr_batch_read(const wr_batch_shape *shape, const float *data, size_t f
     WR_TRY(check_episodes(&view, err));
     for (size_t i = 0; i < 2 * (size_t)head->env_count; i++) {
         if (!isfinite(view.sums[i])) {
-            return WR_FAIL(err, WR_E_CORRUPT, "batch: the advantages are not finite; lower lr or check the rewards");
+            return WR_FAIL(err, WR_E_CORRUPT,
+                           "batch: the advantages are not finite; lower lr or check the rewards");
         }
     }
     *out = view;

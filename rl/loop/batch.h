@@ -47,16 +47,17 @@ typedef struct wr_batch_shape {
 
 void wr_batch_shape_init(wr_batch_shape *shape, const wr_rl_config *config, const wr_rl_env_ops *ops,
                          const wr_net *net);
-/* Offsets of the parts for `env_count` environments and `steps` steps; out_episodes is also the length without
- * episodes. */
+/* Offsets of the parts for `env_count` environments and `steps` steps; out_episodes is also the length
+ * without episodes. */
 void wr_batch_layout(const wr_batch_shape *shape, uint32_t env_count, uint32_t steps, size_t *out_state,
                      size_t *out_records, size_t *out_episodes);
 /* A head for this part, with episode_count 0. */
-wr_batch_head wr_batch_head_make(const wr_batch_shape *shape, uint32_t env_first, uint32_t env_count, uint32_t steps,
-                                 uint64_t iteration);
-/* Checks all but the records. steps: what the head must say. Fails: CORRUPT, INVALID (of another configuration). */
-WR_MUST_USE wr_status wr_batch_read(const wr_batch_shape *shape, const float *data, size_t floats, uint32_t steps,
-                                    wr_batch_view *out, wr_error *err);
+wr_batch_head wr_batch_head_make(const wr_batch_shape *shape, uint32_t env_first, uint32_t env_count,
+                                 uint32_t steps, uint64_t iteration);
+/* Checks all but the records. steps: what the head must say. Fails: CORRUPT, INVALID (of another
+ * configuration). */
+WR_MUST_USE wr_status wr_batch_read(const wr_batch_shape *shape, const float *data, size_t floats,
+                                    uint32_t steps, wr_batch_view *out, wr_error *err);
 wr_batch_episode wr_batch_episode_at(const wr_batch_view *view, uint32_t index);
 
 WR_END_DECLS

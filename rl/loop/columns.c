@@ -39,7 +39,8 @@ wr_status wr_columns_init(wr_columns *c, const wr_rl_env_ops *ops, const wr_kern
     next += row * ops->state_count;
     c->obs = own_obs == 0 ? c->state : next;
     next += row * own_obs;
-    float **single[] = {&c->length, &c->ret, &c->action, &c->reward, &c->terminated, &c->ended, &c->truncated};
+    float **single[] = {&c->length,     &c->ret,   &c->action,   &c->reward,
+                        &c->terminated, &c->ended, &c->truncated};
     for (size_t i = 0; i < WR_COUNT_OF(single); i++) {
         *single[i] = next;
         next += row;
@@ -61,8 +62,8 @@ void wr_columns_observe(wr_columns *c) {
 }
 
 static void draw_starts(wr_columns *c, float *state, uint64_t step) {
-    c->kernels->uniform(c->seed, WR_RANDOM_START, step, c->first, c->count, random_blocks(c->ops->start_random_count),
-                        c->stride, c->uniform);
+    c->kernels->uniform(c->seed, WR_RANDOM_START, step, c->first, c->count,
+                        random_blocks(c->ops->start_random_count), c->stride, c->uniform);
     wr_rl_env_batch batch = batch_of(c, state);
     c->ops->start(&batch);
 }
@@ -82,8 +83,8 @@ uint32_t wr_columns_step(wr_columns *c, uint64_t step) {
     wr_rl_env_batch batch = batch_of(c, c->state);
     c->ops->step(&batch);
     wr_columns_observe(c);
-    return c->kernels->ends(c->count, c->ops->episode_steps_max, c->reward, c->terminated, c->length, c->ret, c->ended,
-                            c->truncated);
+    return c->kernels->ends(c->count, c->ops->episode_steps_max, c->reward, c->terminated, c->length, c->ret,
+                            c->ended, c->truncated);
 }
 
 void wr_columns_restart(wr_columns *c, uint64_t step) {

@@ -15,9 +15,9 @@ typedef struct wr_columns {
     const wr_kernels *kernels;
     uint64_t seed;
     uint32_t first, count, stride;
-    float *memory; /* of all rows */
-    float *state;  /* [state_count] rows */
-    float *obs;    /* [obs_count] rows: the state's, or observe's */
+    float *memory;       /* of all rows */
+    float *state;        /* [state_count] rows */
+    float *obs;          /* [obs_count] rows: the state's, or observe's */
     float *length, *ret; /* steps and reward of the present episode */
     float *action, *reward, *terminated;
     float *ended, *truncated; /* by the last step: 1 or 0 */

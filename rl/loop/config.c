@@ -9,16 +9,17 @@
 #include <string.h>
 
 wr_status wr_rl_activation_parse(const char *name, wr_rl_activation *out, wr_error *err) {
-    static const char *const names[] = {[WR_RL_TANH] = "tanh", [WR_RL_RELU] = "relu", [WR_RL_LINEAR] = "linear"};
+    static const char *const names[] = {
+        [WR_RL_TANH] = "tanh", [WR_RL_RELU] = "relu", [WR_RL_LINEAR] = "linear"};
     for (size_t i = 0; name != NULL && i < WR_COUNT_OF(names); i++) {
         if (strcmp(name, names[i]) == 0) {
             *out = (wr_rl_activation)i;
             return WR_OK;
         }
     }
-    wr_status status =
-        WR_FAIL(err, WR_E_NOT_FOUND, "there is no activation '%.40s'; did you mean '%s'? Known: tanh, relu, linear",
-                name == NULL ? "(null)" : name, name == NULL ? "tanh" : wr_nearest(name, names, WR_COUNT_OF(names)));
+    wr_status status = WR_FAIL(
+        err, WR_E_NOT_FOUND, "there is no activation '%.40s'; did you mean '%s'? Known: tanh, relu, linear",
+        name == NULL ? "(null)" : name, name == NULL ? "tanh" : wr_nearest(name, names, WR_COUNT_OF(names)));
     return status;
 }
 
@@ -86,8 +87,8 @@ static wr_status check_floats(const wr_rl_config *c, wr_error *err) {
         } else if (v > r->high) {
             snprintf(nearest, sizeof nearest, "the nearest allowed is %g", r->high);
         } else {
-            snprintf(nearest, sizeof nearest, r->open_low ? "it must be above %g" : "the nearest allowed is %g",
-                     r->low);
+            snprintf(nearest, sizeof nearest,
+                     r->open_low ? "it must be above %g" : "the nearest allowed is %g", r->low);
         }
         return WR_FAIL(err, WR_E_INVALID, "%s is %g: %s (allowed: %s%g to %g)", r->field, v, nearest,
                        r->open_low ? "above " : "", r->low, r->high);
@@ -113,20 +114,23 @@ static wr_status check_counts(const wr_rl_config *c, wr_error *err) {
     for (size_t i = 0; i < WR_COUNT_OF(ranges); i++) {
         if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high) {
             uint64_t nearest = ranges[i].value < ranges[i].low ? ranges[i].low : ranges[i].high;
-            return WR_FAIL(err, WR_E_INVALID, "%s is %llu: the nearest allowed is %llu (allowed: %llu to %llu)",
-                           ranges[i].field, (unsigned long long)ranges[i].value, (unsigned long long)nearest,
+            return WR_FAIL(err, WR_E_INVALID,
+                           "%s is %llu: the nearest allowed is %llu (allowed: %llu to %llu)", ranges[i].field,
+                           (unsigned long long)ranges[i].value, (unsigned long long)nearest,
                            (unsigned long long)ranges[i].low, (unsigned long long)ranges[i].high);
         }
     }
     uint32_t env_bits = wr_bits_for(c->env_count);
     if (env_bits + wr_bits_for(c->fragment_steps) > 32) {
-        return WR_FAIL(err, WR_E_INVALID, "fragment_steps is %u: with env_count %u the nearest allowed is %llu",
+        return WR_FAIL(err, WR_E_INVALID,
+                       "fragment_steps is %u: with env_count %u the nearest allowed is %llu",
                        c->fragment_steps, c->env_count, 1ull << (32 - env_bits));
     }
     for (uint32_t l = 0; l < c->layers; l++) {
         if (c->hidden[l] < 1 || c->hidden[l] > WR_RL_WIDTH_MAX) {
-            return WR_FAIL(err, WR_E_INVALID, "hidden[%u] is %u: the nearest allowed is %d (allowed: 1 to %d)", l,
-                           c->hidden[l], c->hidden[l] < 1 ? 1 : WR_RL_WIDTH_MAX, WR_RL_WIDTH_MAX);
+            return WR_FAIL(err, WR_E_INVALID,
+                           "hidden[%u] is %u: the nearest allowed is %d (allowed: 1 to %d)", l, c->hidden[l],
+                           c->hidden[l] < 1 ? 1 : WR_RL_WIDTH_MAX, WR_RL_WIDTH_MAX);
         }
     }
     return WR_OK;
@@ -148,15 +152,16 @@ wr_status wr_rl_setup_init(wr_rl_setup *out, const wr_rl_config *config, wr_erro
     WR_TRY(wr_rl_env_find(config->env, &s.ops, err));
     WR_TRY(wr_kernels_find(config->kernels, &s.kernels, err));
     if ((unsigned)config->activation > WR_RL_LINEAR) {
-        return WR_FAIL(err, WR_E_INVALID, "activation is %d: the nearest allowed is tanh (0), relu (1) or linear (2)",
+        return WR_FAIL(err, WR_E_INVALID,
+                       "activation is %d: the nearest allowed is tanh (0), relu (1) or linear (2)",
                        (int)config->activation);
     }
     WR_TRY(check_counts(config, err));
     WR_TRY(check_floats(config, err));
     s.config.env = s.ops->name;
     s.config.kernels = s.kernels->name;
-    wr_net_init(&s.net, s.ops->obs_count, s.ops->action_count, config->hidden, config->layers, config->activation,
-                config->value_shares_layers);
+    wr_net_init(&s.net, s.ops->obs_count, s.ops->action_count, config->hidden, config->layers,
+                config->activation, config->value_shares_layers);
     *out = s;
     return WR_OK;
 }

@@ -85,8 +85,8 @@ wr_status wr_rl_envs_step(wr_rl_envs *e, const int32_t *actions, float *out_obs,
                           uint8_t *out_terminated, uint8_t *out_truncated, wr_error *err) {
     for (uint32_t i = 0; i < e->count; i++) {
         if (actions[i] < 0 || (uint32_t)actions[i] >= e->ops->action_count) {
-            return WR_FAIL(err, WR_E_INVALID, "action %d of environment %u: %s has actions 0 to %u", actions[i], i,
-                           e->ops->name, e->ops->action_count - 1);
+            return WR_FAIL(err, WR_E_INVALID, "action %d of environment %u: %s has actions 0 to %u",
+                           actions[i], i, e->ops->name, e->ops->action_count - 1);
         }
     }
     for (uint32_t n = 0; n < e->chunk_count; n++) {
@@ -148,13 +148,14 @@ wr_status wr_rl_envs_state_set(wr_rl_envs *e, const float *state, const uint32_t
     const uint32_t width = e->ops->state_count;
     for (size_t i = 0; i < (size_t)e->count * width; i++) {
         if (!isfinite(state[i])) {
-            return WR_FAIL(err, WR_E_INVALID, "state %zu of environment %zu is not finite", i % width, i / width);
+            return WR_FAIL(err, WR_E_INVALID, "state %zu of environment %zu is not finite", i % width,
+                           i / width);
         }
     }
     for (uint32_t i = 0; i < e->count; i++) {
         if (steps[i] >= e->ops->episode_steps_max) {
-            return WR_FAIL(err, WR_E_INVALID, "environment %u has taken %u steps: the nearest allowed is %u", i,
-                           steps[i], e->ops->episode_steps_max - 1);
+            return WR_FAIL(err, WR_E_INVALID, "environment %u has taken %u steps: the nearest allowed is %u",
+                           i, steps[i], e->ops->episode_steps_max - 1);
         }
     }
     for (uint32_t n = 0; n < e->chunk_count; n++) {

@@ -24,8 +24,8 @@ struct wr_rl_learner {
     uint32_t thread_count;
     learner_thread *threads;
 
-    float *params, *m, *v;            /* Adam's moments */
-    float *grads[WR_RL_SLICES_MAX];   /* one for each slice of a minibatch */
+    float *params, *m, *v;          /* Adam's moments */
+    float *grads[WR_RL_SLICES_MAX]; /* one for each slice of a minibatch */
     wr_ppo_sums sums[WR_RL_SLICES_MAX];
     uint64_t adam_steps;
     double kl_coeff, lr, entropy_coeff;
@@ -66,7 +66,8 @@ static uint64_t sample_count(const wr_rl_learner *l) {
     return (uint64_t)l->setup.config.env_count * l->setup.config.fragment_steps;
 }
 
-wr_status wr_rl_learner_new_in(const wr_rl_config *config, wr_team *team, wr_rl_learner **out, wr_error *err) {
+wr_status wr_rl_learner_new_in(const wr_rl_config *config, wr_team *team, wr_rl_learner **out,
+                               wr_error *err) {
     WR_AUTO(wr_rl_learner) l = wr_calloc(1, sizeof(*l));
     if (l == NULL) {
         return WR_FAIL(err, WR_E_NO_MEMORY, "no memory for a learner");
@@ -86,7 +87,8 @@ wr_status wr_rl_learner_new_in(const wr_rl_config *config, wr_team *team, wr_rl_
     l->v = wr_floats_new(count);
     l->rows = wr_calloc(config->env_count, sizeof(*l->rows));
     l->threads = wr_calloc(l->thread_count, sizeof(*l->threads));
-    bool complete = l->params != NULL && l->m != NULL && l->v != NULL && l->rows != NULL && l->threads != NULL;
+    bool complete =
+        l->params != NULL && l->m != NULL && l->v != NULL && l->rows != NULL && l->threads != NULL;
     for (uint32_t s = 0; s < config->gradient_slices; s++) {
         l->grads[s] = wr_floats_new(count);
         complete = complete && l->grads[s] != NULL;
@@ -106,7 +108,8 @@ wr_status wr_rl_learner_new_in(const wr_rl_config *config, wr_team *team, wr_rl_
     return WR_OK;
 }
 
-wr_status wr_rl_learner_new(const wr_rl_config *config, uint32_t threads, wr_rl_learner **out, wr_error *err) {
+wr_status wr_rl_learner_new(const wr_rl_config *config, uint32_t threads, wr_rl_learner **out,
+                            wr_error *err) {
     if (threads > WR_RL_THREADS_MAX) {
         return WR_FAIL(err, WR_E_INVALID, "learner: threads is %u: the nearest allowed is %d", threads,
                        WR_RL_THREADS_MAX);
@@ -128,7 +131,8 @@ wr_status wr_rl_learner_new(const wr_rl_config *config, uint32_t threads, wr_rl_
 
 /* ---- batches ---- */
 
-static wr_status check_cover(const wr_rl_learner *l, const wr_batch_view *views, uint32_t count, wr_error *err) {
+static wr_status check_cover(const wr_rl_learner *l, const wr_batch_view *views, uint32_t count,
+                             wr_error *err) {
     /* The batches are few: each must begin where some other ends. */
     uint32_t covered = 0;
     for (uint32_t turn = 0; turn < count; turn++) {
@@ -149,8 +153,8 @@ static wr_status check_cover(const wr_rl_learner *l, const wr_batch_view *views,
     }
     if (covered != l->setup.config.env_count || sum != covered) {
         return WR_FAIL(err, WR_E_INVALID,
-                       "learner: %u batches with %llu environments, which do not hold each of the %u once", count,
-                       (unsigned long long)sum, l->setup.config.env_count);
+                       "learner: %u batches with %llu environments, which do not hold each of the %u once",
+                       count, (unsigned long long)sum, l->setup.config.env_count);
     }
     return WR_OK;
 }
@@ -193,8 +197,8 @@ static void normalise(wr_rl_learner *l, const wr_batch_view *views, uint32_t cou
         for (uint32_t i = 0; i < n; i++) {
             sum += (double)view->sums[i];
             sum_square += (double)view->sums[n + i];
-            l->rows[env + i] =
-                (wr_record_rows){.base = view->records + (size_t)i * view->head.record_floats, .stride = stride};
+            l->rows[env + i] = (wr_record_rows){.base = view->records + (size_t)i * view->head.record_floats,
+                                                .stride = stride};
         }
         env += n;
     }
@@ -205,8 +209,8 @@ static void normalise(wr_rl_learner *l, const wr_batch_view *views, uint32_t cou
     l->loss.advantage_scale = (float)(1.0 / (sqrt(variance > 0 ? variance : 0) + 1e-6));
 }
 
-wr_status wr_rl_learner_accept(wr_rl_learner *l, const wr_rl_batch *batches, uint32_t count, wr_rl_update_stats *out,
-                               wr_error *err) {
+wr_status wr_rl_learner_accept(wr_rl_learner *l, const wr_rl_batch *batches, uint32_t count,
+                               wr_rl_update_stats *out, wr_error *err) {
     if (count == 0 || count > BATCHES_MAX) {
         return WR_FAIL(err, WR_E_INVALID, "learner: %u batches: it takes 1 to %d", count, BATCHES_MAX);
     }
@@ -261,7 +265,8 @@ static void shuffle(const wr_rl_learner *l, uint32_t epoch, uint32_t *order) {
     uint32_t at = WORDS, group = 0;
     for (uint32_t i = n - 1; i > 0; i--) {
         if (at == WORDS) {
-            l->setup.kernels->words(c->seed, WR_RANDOM_SHUFFLE, (uint32_t)l->iteration, epoch, group, WORDS, words);
+            l->setup.kernels->words(c->seed, WR_RANDOM_SHUFFLE, (uint32_t)l->iteration, epoch, group, WORDS,
+                                    words);
             group += WORDS / 4;
             at = 0;
         }
@@ -286,12 +291,11 @@ static void gradients(wr_rl_learner *l, uint32_t member, const uint32_t *order, 
         uint32_t begin, end;
         slice_bounds(count, c->gradient_slices, s, &begin, &end);
         memset(l->grads[s], 0, l->setup.net.param_count * sizeof(float));
-        l->setup.kernels->gradient(&l->setup.net, l->params, &l->threads[member].scratch, &l->loss,
-                                   &(wr_samples){.env = l->rows,
-                                                 .step_bits = l->step_bits,
-                                                 .index = order + begin,
-                                                 .count = end - begin},
-                                   1.0f / (float)count, l->grads[s], &l->sums[s]);
+        l->setup.kernels->gradient(
+            &l->setup.net, l->params, &l->threads[member].scratch, &l->loss,
+            &(wr_samples){
+                .env = l->rows, .step_bits = l->step_bits, .index = order + begin, .count = end - begin},
+            1.0f / (float)count, l->grads[s], &l->sums[s]);
     }
 }
 
@@ -429,8 +433,8 @@ void wr_rl_learner_learn(wr_rl_learner *l, wr_rl_update_stats *out) {
     l->iteration++;
 }
 
-wr_status wr_rl_learner_update(wr_rl_learner *l, const wr_rl_batch *batches, uint32_t count, wr_rl_update_stats *out,
-                               wr_error *err) {
+wr_status wr_rl_learner_update(wr_rl_learner *l, const wr_rl_batch *batches, uint32_t count,
+                               wr_rl_update_stats *out, wr_error *err) {
     wr_rl_update_stats stats;
     WR_TRY(wr_rl_learner_accept(l, batches, count, &stats, err));
     wr_rl_learner_learn(l, &stats);
@@ -439,7 +443,8 @@ wr_status wr_rl_learner_update(wr_rl_learner *l, const wr_rl_batch *batches, uin
 }
 
 static double flop_of_sample(const wr_net *net) {
-    double flop = 0; /* two for each weight forward, four backward; the first layer needs no gradient of its input */
+    double flop =
+        0; /* two for each weight forward, four backward; the first layer needs no gradient of its input */
     for (uint32_t z = 0; z < net->towers; z++) {
         const wr_net_tower *t = &net->tower[z];
         for (uint32_t l = 0; l < t->layers; l++) {
@@ -450,8 +455,8 @@ static double flop_of_sample(const wr_net *net) {
     return flop;
 }
 
-wr_status wr_rl_learner_exercise(wr_rl_learner *l, const wr_rl_batch *batches, uint32_t count, uint32_t rounds,
-                                 uint64_t *out_samples, double *out_flop, wr_error *err) {
+wr_status wr_rl_learner_exercise(wr_rl_learner *l, const wr_rl_batch *batches, uint32_t count,
+                                 uint32_t rounds, uint64_t *out_samples, double *out_flop, wr_error *err) {
     wr_rl_update_stats stats;
     WR_TRY(wr_rl_learner_accept(l, batches, count, &stats, err));
     const wr_rl_config *c = &l->setup.config;
@@ -525,8 +530,8 @@ wr_status wr_rl_learner_weights_set(wr_rl_learner *l, const float *weights, size
 
 wr_status wr_rl_learner_rates_set(wr_rl_learner *l, double lr, double entropy_coeff, wr_error *err) {
     if (!isfinite(lr) || lr < 0 || !isfinite(entropy_coeff) || entropy_coeff < 0) {
-        return WR_FAIL(err, WR_E_INVALID, "learner: lr %g and entropy_coeff %g must be finite and at least 0", lr,
-                       entropy_coeff);
+        return WR_FAIL(err, WR_E_INVALID, "learner: lr %g and entropy_coeff %g must be finite and at least 0",
+                       lr, entropy_coeff);
     }
     l->lr = lr;
     l->entropy_coeff = entropy_coeff;
@@ -577,7 +582,8 @@ wr_status wr_rl_learner_state_set(wr_rl_learner *l, const float *state, size_t f
                        STATE_VERSION);
     }
     if (head.param_count != count || head.window_size != l->window.size) {
-        return WR_FAIL(err, WR_E_INVALID, "learner: a state of %llu weights and %u episodes; this one has %zu and %u",
+        return WR_FAIL(err, WR_E_INVALID,
+                       "learner: a state of %llu weights and %u episodes; this one has %zu and %u",
                        (unsigned long long)head.param_count, head.window_size, count, l->window.size);
     }
     if (floats != wr_rl_learner_state_floats(l) || !isfinite(head.kl_coeff) || head.kl_coeff < 0) {

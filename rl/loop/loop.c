@@ -51,7 +51,8 @@ static wr_status sample(wr_rl_loop *loop, wr_rl_update_stats *out, wr_error *err
     size_t weight_count, used;
     const float *weights = wr_rl_learner_weights(loop->learner, &weight_count);
     WR_TRY(wr_rl_runner_sample(loop->runner, weights, weight_count, loop->batch, loop->capacity, &used, err));
-    return wr_rl_learner_accept(loop->learner, &(wr_rl_batch){.data = loop->batch, .floats = used}, 1, out, err);
+    return wr_rl_learner_accept(loop->learner, &(wr_rl_batch){.data = loop->batch, .floats = used}, 1, out,
+                                err);
 }
 
 wr_status wr_rl_loop_train(wr_rl_loop *loop, wr_rl_update_stats *out, wr_error *err) {

@@ -34,7 +34,8 @@ wr_status wr_rl_policy_new(const wr_rl_config *config, const float *weights, siz
     }
     WR_TRY(wr_rl_setup_init(&p->setup, config, err));
     if (weights == NULL || count != p->setup.net.param_count) {
-        return WR_FAIL(err, WR_E_INVALID, "policy: %zu weights; the network has %zu", count, p->setup.net.param_count);
+        return WR_FAIL(err, WR_E_INVALID, "policy: %zu weights; the network has %zu", count,
+                       p->setup.net.param_count);
     }
     WR_TRY(wr_scratch_init(&p->scratch, &p->setup.net, err));
     WR_TRY(wr_columns_init(&p->columns, p->setup.ops, p->setup.kernels, WR_TILE, err));
@@ -49,7 +50,8 @@ wr_status wr_rl_policy_new(const wr_rl_config *config, const float *weights, siz
     return WR_OK;
 }
 
-void wr_rl_policy_forward(wr_rl_policy *p, const float *obs, uint32_t count, float *out_logits, float *out_values) {
+void wr_rl_policy_forward(wr_rl_policy *p, const float *obs, uint32_t count, float *out_logits,
+                          float *out_values) {
     const wr_net *net = &p->setup.net;
     const uint32_t width = net->obs_count, actions = net->action_count;
     for (uint32_t first = 0; first < count; first += WR_TILE) {
@@ -87,8 +89,8 @@ static void play_tile(wr_rl_policy *p, uint32_t first, uint32_t count, bool samp
         }
         k->forward(&p->setup.net, p->weights, &p->scratch, c->obs, c->stride, count);
         /* The backward pass's rows are free here: log-probabilities go there. */
-        k->act(p->setup.net.action_count, p->scratch.out, sample ? p->random + step % 4 * WR_TILE : NULL, count,
-               c->action, p->scratch.out_grad);
+        k->act(p->setup.net.action_count, p->scratch.out, sample ? p->random + step % 4 * WR_TILE : NULL,
+               count, c->action, p->scratch.out_grad);
         if ((wr_columns_step(c, step) & 1) == 0) {
             continue;
         }
@@ -113,6 +115,7 @@ void wr_rl_policy_play(wr_rl_policy *p, uint64_t seed, uint32_t episodes, bool s
     p->columns.seed = seed;
     for (uint32_t first = 0; first < episodes; first += WR_TILE) {
         play_tile(p, first, episodes - first < WR_TILE ? episodes - first : WR_TILE, sample,
-                  out_returns == NULL ? NULL : out_returns + first, out_lengths == NULL ? NULL : out_lengths + first);
+                  out_returns == NULL ? NULL : out_returns + first,
+                  out_lengths == NULL ? NULL : out_lengths + first);
     }
 }

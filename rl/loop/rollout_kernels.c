@@ -1,8 +1,8 @@
 /* The inner loops of a rollout: random numbers, actions, records, and the ends of episodes. */
 #include "rl/nn/kernel_set.h"
 
-static void uniform(uint64_t seed, uint32_t purpose, uint64_t step, uint32_t first, uint32_t count, uint32_t blocks,
-                    size_t stride, float *rows) {
+static void uniform(uint64_t seed, uint32_t purpose, uint64_t step, uint32_t first, uint32_t count,
+                    uint32_t blocks, size_t stride, float *rows) {
     for (uint32_t block = 0; block < blocks; block++) {
         for (uint32_t i = 0; i < wr_pad(count); i += LANES) {
             vword c[4] = {(vword)lane_index(first + i), splat_word((uint32_t)step),
@@ -32,8 +32,8 @@ static void words(uint64_t seed, uint32_t purpose, uint32_t c1, uint32_t c2, uin
     }
 }
 
-static void act(uint32_t action_count, const float *out, const float *uniform_row, uint32_t count, float *action,
-                float *logp) {
+static void act(uint32_t action_count, const float *out, const float *uniform_row, uint32_t count,
+                float *action, float *logp) {
     const size_t row = WR_TILE;
     for (uint32_t i = 0; i < wr_pad(count); i += LANES) {
         vfloat top = load(out + i);
@@ -85,8 +85,8 @@ static void record(const float *fields, uint32_t record_floats, uint32_t count, 
     }
 }
 
-static uint32_t ends(uint32_t count, uint32_t steps_max, const float *reward, const float *terminated, float *length,
-                     float *ret, float *ended, float *truncated) {
+static uint32_t ends(uint32_t count, uint32_t steps_max, const float *reward, const float *terminated,
+                     float *length, float *ret, float *ended, float *truncated) {
     vint any_ended = {0}, any_truncated = {0};
     /* Padding columns count too: they start anew as others do, and so stay finite. */
     for (uint32_t i = 0; i < wr_pad(count); i += LANES) {
@@ -103,7 +103,8 @@ static uint32_t ends(uint32_t count, uint32_t steps_max, const float *reward, co
     return (any_lane(any_ended) ? 1u : 0) | (any_lane(any_truncated) ? 2u : 0);
 }
 
-static void blend(uint32_t count, uint32_t rows, size_t stride, const float *mask, const float *src, float *dst) {
+static void blend(uint32_t count, uint32_t rows, size_t stride, const float *mask, const float *src,
+                  float *dst) {
     for (uint32_t i = 0; i < wr_pad(count); i += LANES) {
         vint take = load(mask + i) > 0.0f;
         for (uint32_t k = 0; k < rows; k++) {

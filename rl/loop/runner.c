@@ -103,7 +103,8 @@ static void start_all(wr_rl_runner *r) {
         c->count = r->count - first < WR_TILE ? r->count - first : WR_TILE;
         wr_columns_start(c, r->iteration * r->shape.steps);
         for (size_t k = 0; k < r->setup.ops->state_count; k++) {
-            memcpy(r->state + k * r->stride + first, c->state + k * c->stride, wr_pad(c->count) * sizeof(float));
+            memcpy(r->state + k * r->stride + first, c->state + k * c->stride,
+                   wr_pad(c->count) * sizeof(float));
         }
     }
 }
@@ -208,7 +209,8 @@ static void columns_save(const wr_columns *c, wr_rl_runner *r, uint32_t first) {
 static void note_episodes(play *p, const wr_columns *c, uint32_t step) {
     for (uint32_t i = 0; i < c->count; i++) {
         if (c->ended[i] > 0) {
-            wr_batch_episode e = {.step = step, .env = c->first + i, .ret = c->ret[i], .length = c->length[i]};
+            wr_batch_episode e = {
+                .step = step, .env = c->first + i, .ret = c->ret[i], .length = c->length[i]};
             uint32_t at = atomic_fetch_add_explicit(&p->episode_count, 1, memory_order_relaxed);
             memcpy(p->episodes + 4 * (size_t)at, &e, sizeof(e));
         }
@@ -250,7 +252,8 @@ static void play_chunk(play *p, runner_thread *t, uint32_t first, uint32_t count
     for (uint32_t step = 0; step < steps; step++) {
         const uint64_t now = r->iteration * steps + step;
         if (now % 4 == 0 || step == 0) {
-            k->uniform(s->config.seed, WR_RANDOM_ACTION, now / 4, c->first, count, 1, WR_TILE, t->action_random);
+            k->uniform(s->config.seed, WR_RANDOM_ACTION, now / 4, c->first, count, 1, WR_TILE,
+                       t->action_random);
         }
         k->forward(&s->net, r->weights, &t->scratch, c->obs, c->stride, count);
         k->act(s->net.action_count, t->scratch.out, t->action_random + now % 4 * WR_TILE, count, c->action,
@@ -317,8 +320,8 @@ static void write_state(const wr_rl_runner *r, float *out) {
     }
 }
 
-wr_status wr_rl_runner_sample(wr_rl_runner *r, const float *weights, size_t weight_count, float *out, size_t capacity,
-                              size_t *out_used, wr_error *err) {
+wr_status wr_rl_runner_sample(wr_rl_runner *r, const float *weights, size_t weight_count, float *out,
+                              size_t capacity, size_t *out_used, wr_error *err) {
     if (weights == NULL || weight_count != r->setup.net.param_count) {
         return WR_FAIL(err, WR_E_INVALID, "runner: %zu weights; the network has %zu", weight_count,
                        r->setup.net.param_count);
@@ -330,7 +333,10 @@ wr_status wr_rl_runner_sample(wr_rl_runner *r, const float *weights, size_t weig
     size_t state, records, episodes;
     wr_batch_layout(&r->shape, r->count, r->shape.steps, &state, &records, &episodes);
     wr_batch_head head = wr_batch_head_make(&r->shape, r->first, r->count, r->shape.steps, r->iteration);
-    play p = {.r = r, .sums = out + sizeof(head) / sizeof(float), .records = out + records, .episodes = out + episodes};
+    play p = {.r = r,
+              .sums = out + sizeof(head) / sizeof(float),
+              .records = out + records,
+              .episodes = out + episodes};
     memcpy(r->weights, weights, weight_count * sizeof(float));
     wr_team_run(r->team, play_member, &p);
 
@@ -357,8 +363,9 @@ static wr_status restore(wr_rl_runner *r, const float *data, size_t floats, uint
     wr_batch_view view;
     WR_TRY(wr_batch_read(&r->shape, data, floats, steps, &view, err));
     if (view.head.env_first != r->first || view.head.env_count != r->count) {
-        return WR_FAIL(err, WR_E_INVALID, "runner: a batch of environments %u to %u; this runner has %u to %u",
-                       view.head.env_first, view.head.env_first + view.head.env_count, r->first, r->first + r->count);
+        return WR_FAIL(
+            err, WR_E_INVALID, "runner: a batch of environments %u to %u; this runner has %u to %u",
+            view.head.env_first, view.head.env_first + view.head.env_count, r->first, r->first + r->count);
     }
     read_state(r, view.state, view.head.iteration + ahead);
     return WR_OK;

@@ -24,10 +24,10 @@ struct wr_team {
     member *members;
     wr_team_fn fn; /* NULL: end */
     void *arg;
-    _Alignas(64) _Atomic uint32_t turn;     /* one more for each run; what sleepers wait on */
+    _Alignas(64) _Atomic uint32_t turn; /* one more for each run; what sleepers wait on */
     _Atomic uint32_t sleepers;
-    _Alignas(64) _Atomic uint32_t arrived;  /* of the barrier */
-    _Atomic uint32_t barrier_turn;          /* one more for each barrier passed */
+    _Alignas(64) _Atomic uint32_t arrived; /* of the barrier */
+    _Atomic uint32_t barrier_turn;         /* one more for each barrier passed */
     _Atomic uint32_t barrier_sleepers;
 };
 
@@ -59,7 +59,8 @@ static uint32_t wait_word(_Atomic uint32_t *word, _Atomic uint32_t *sleepers, ui
 }
 
 static void advance_word(_Atomic uint32_t *word, _Atomic uint32_t *sleepers) {
-    atomic_fetch_add(word, 1); /* before the look at sleepers: a sleeper adds itself, then looks at the word */
+    atomic_fetch_add(word,
+                     1); /* before the look at sleepers: a sleeper adds itself, then looks at the word */
     if (atomic_load(sleepers) > 0) {
         syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
     }

@@ -23,9 +23,13 @@ static float fma_loop(uint64_t turns) {
         j = j * x + y;
         /* The compiler may not merge the chains. */
 #if defined(__x86_64__)
-        __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j));
+        __asm__ volatile(""
+                         : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i),
+                           "+v"(j));
 #else
-        __asm__ volatile("" : "+w"(a), "+w"(b), "+w"(c), "+w"(d), "+w"(e), "+w"(f), "+w"(g), "+w"(h), "+w"(i), "+w"(j));
+        __asm__ volatile(""
+                         : "+w"(a), "+w"(b), "+w"(c), "+w"(d), "+w"(e), "+w"(f), "+w"(g), "+w"(h), "+w"(i),
+                           "+w"(j));
 #endif
     }
     return sum_lanes(a + b + c + d + e + f + g + h + i + j);

@@ -21,7 +21,8 @@ static void find_sets(void) {
 #if defined(WR_RL_WITH_AVX)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("fma")) {
         wr_kernel_set_avx512(&sets[set_count++]);
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {

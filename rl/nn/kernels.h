@@ -54,7 +54,7 @@ typedef struct wr_record_rows {
 typedef struct wr_samples {
     const wr_record_rows *env; /* [env_count] */
     uint32_t step_bits;
-    const uint32_t *index;     /* the samples to use */
+    const uint32_t *index; /* the samples to use */
     uint32_t count;
 } wr_samples;
 
@@ -67,12 +67,12 @@ typedef struct wr_adam {
 typedef struct wr_gae {
     uint32_t count, stride, steps;
     float gamma, lambda, value_unit;
-    const float *value;    /* [steps + 1][stride], in value units */
-    const float *reward;   /* [steps][stride]; a truncated step's has gamma times the value that follows */
-    const float *ended;    /* [steps][stride], 1 or 0 */
-    float *record;         /* of the chunk's first environment at step 0, at its advantage field */
+    const float *value;  /* [steps + 1][stride], in value units */
+    const float *reward; /* [steps][stride]; a truncated step's has gamma times the value that follows */
+    const float *ended;  /* [steps][stride], 1 or 0 */
+    float *record;       /* of the chunk's first environment at step 0, at its advantage field */
     size_t record_floats;
-    size_t step_floats;    /* from a record to that of the next step */
+    size_t step_floats;      /* from a record to that of the next step */
     float *sum, *sum_square; /* [count], of the advantages of each environment */
 } wr_gae;
 
@@ -95,10 +95,12 @@ typedef struct wr_kernels {
                  float *params, float *m, float *v);
     void (*gae)(const wr_gae *gae);
 
-    /* rows [4 * blocks][stride] of uniform numbers: column i's counter is (first + i, step, block, purpose). */
+    /* rows [4 * blocks][stride] of uniform numbers: column i's counter is (first + i, step, block, purpose).
+     */
     void (*uniform)(uint64_t seed, uint32_t purpose, uint64_t step, uint32_t first, uint32_t count,
                     uint32_t blocks, size_t stride, float *rows);
-    /* The n-th group of 4 words is Philox of counter (first + n, c1, c2, purpose). count: a multiple of 64. */
+    /* The n-th group of 4 words is Philox of counter (first + n, c1, c2, purpose). count: a multiple of 64.
+     */
     void (*words)(uint64_t seed, uint32_t purpose, uint32_t c1, uint32_t c2, uint32_t first, uint32_t count,
                   uint32_t *out);
     /* Draws an action for each column from logits, and writes action, value, log-probabilities (rows of
@@ -111,7 +113,8 @@ typedef struct wr_kernels {
     uint32_t (*ends)(uint32_t count, uint32_t steps_max, const float *reward, const float *terminated,
                      float *length, float *ret, float *ended, float *truncated);
     /* dst = mask ? src : dst, by column, over `rows` rows. */
-    void (*blend)(uint32_t count, uint32_t rows, size_t stride, const float *mask, const float *src, float *dst);
+    void (*blend)(uint32_t count, uint32_t rows, size_t stride, const float *mask, const float *src,
+                  float *dst);
     /* [rows][stride] to [count][rows]. */
     void (*transpose_rows)(const float *rows, uint32_t row_count, size_t stride, uint32_t count, float *out);
 
@@ -128,6 +131,13 @@ WR_MUST_USE wr_status wr_kernels_find(const char *name, const wr_kernels **out, 
 const wr_kernels *wr_kernels_best(void);
 
 /* Purposes of random numbers, the last word of the counter: no two uses share a counter. */
-enum { WR_RANDOM_ACTION = 1, WR_RANDOM_START, WR_RANDOM_STEP, WR_RANDOM_SHUFFLE, WR_RANDOM_WEIGHTS, WR_RANDOM_BENCH };
+enum {
+    WR_RANDOM_ACTION = 1,
+    WR_RANDOM_START,
+    WR_RANDOM_STEP,
+    WR_RANDOM_SHUFFLE,
+    WR_RANDOM_WEIGHTS,
+    WR_RANDOM_BENCH
+};
 
 WR_END_DECLS

@@ -84,9 +84,9 @@ ALWAYS_INLINE void multiply_block(int height, int width, block_mode mode, wr_rl_
     }
 }
 
-#define ROWS_OF(height)                                                                            \
-    for (; i + (height) <= m->rows; i += (height)) {                                               \
-        multiply_block(height, width, mode, kind, m, i, j);                                        \
+#define ROWS_OF(height)                                                                                      \
+    for (; i + (height) <= m->rows; i += (height)) {                                                         \
+        multiply_block(height, width, mode, kind, m, i, j);                                                  \
     }
 
 ALWAYS_INLINE void multiply_columns(int width, block_mode mode, wr_rl_activation kind, const matrix_args *m,
@@ -108,7 +108,8 @@ ALWAYS_INLINE void multiply_columns(int width, block_mode mode, wr_rl_activation
 
 ALWAYS_INLINE void multiply(block_mode mode, wr_rl_activation kind, const matrix_args *m) {
     size_t j = 0;
-    for (; j + (size_t)(COLUMN_VECTORS_MAX * LANES) <= m->columns; j += (size_t)(COLUMN_VECTORS_MAX * LANES)) {
+    for (; j + (size_t)(COLUMN_VECTORS_MAX * LANES) <= m->columns;
+         j += (size_t)(COLUMN_VECTORS_MAX * LANES)) {
         multiply_columns(COLUMN_VECTORS_MAX, mode, kind, m, j);
     }
 #if WR_LANES == 16 /* narrower sets have blocks of 8 or 16 columns, which leave no rest */
@@ -129,14 +130,14 @@ ALWAYS_INLINE void multiply(block_mode mode, wr_rl_activation kind, const matrix
 }
 
 /* A copy for each activation and each stride of A, with the stride a constant. */
-#define FORWARD_LAYER(name, kind)                                                                  \
-    NEVER_INLINE void name##_from_columns(matrix_args m) { /* first layer: A is rows of features */ \
-        m.row_step = 1;                                                                            \
-        multiply(BLOCK_FORWARD, kind, &m);                                                         \
-    }                                                                                              \
-    NEVER_INLINE void name##_from_rows(matrix_args m) {                                            \
-        m.k_step = 1;                                                                              \
-        multiply(BLOCK_FORWARD, kind, &m);                                                         \
+#define FORWARD_LAYER(name, kind)                                                                            \
+    NEVER_INLINE void name##_from_columns(matrix_args m) { /* first layer: A is rows of features */          \
+        m.row_step = 1;                                                                                      \
+        multiply(BLOCK_FORWARD, kind, &m);                                                                   \
+    }                                                                                                        \
+    NEVER_INLINE void name##_from_rows(matrix_args m) {                                                      \
+        m.k_step = 1;                                                                                        \
+        multiply(BLOCK_FORWARD, kind, &m);                                                                   \
     }
 FORWARD_LAYER(forward_tanh, WR_RL_TANH)
 FORWARD_LAYER(forward_relu, WR_RL_RELU)
@@ -147,10 +148,10 @@ static void (*const forward_first[3])(matrix_args) = {forward_tanh_from_columns,
 static void (*const forward_next[3])(matrix_args) = {forward_tanh_from_rows, forward_relu_from_rows,
                                                      forward_linear_from_rows};
 
-#define BACKWARD_INPUT(name, kind)                                                                 \
-    NEVER_INLINE void name(matrix_args m) {                                                        \
-        m.k_step = 1;                                                                              \
-        multiply(BLOCK_BACKWARD, kind, &m);                                                        \
+#define BACKWARD_INPUT(name, kind)                                                                           \
+    NEVER_INLINE void name(matrix_args m) {                                                                  \
+        m.k_step = 1;                                                                                        \
+        multiply(BLOCK_BACKWARD, kind, &m);                                                                  \
     }
 BACKWARD_INPUT(backward_tanh, WR_RL_TANH)
 BACKWARD_INPUT(backward_relu, WR_RL_RELU)
@@ -246,10 +247,12 @@ void WR_KERNEL(wr_mlp_forward)(const wr_net *net, const float *params, wr_scratc
 }
 
 /* A head's backward pass for up to 4 outputs, fused with the last hidden layer's derivative: adds to the
- * head's gradient; first: sets delta, else adds to it; last: applies the derivative, adds the bias gradient. */
-ALWAYS_INLINE void head_backward_group(int outputs, bool first, bool last, wr_rl_activation kind, size_t width,
-                                       size_t count, const float *hidden, const float *out_grad,
-                                       const float *weights, float *weight_grad, float *bias_grad, float *delta) {
+ * head's gradient; first: sets delta, else adds to it; last: applies the derivative, adds the bias gradient.
+ */
+ALWAYS_INLINE void head_backward_group(int outputs, bool first, bool last, wr_rl_activation kind,
+                                       size_t width, size_t count, const float *hidden, const float *out_grad,
+                                       const float *weights, float *weight_grad, float *bias_grad,
+                                       float *delta) {
     for (size_t j = 0; j < width; j += LANES) {
         vfloat g[4], w[4], bias_sum = load(bias_grad + j);
         for (int o = 0; o < outputs; o++) {
@@ -277,8 +280,9 @@ ALWAYS_INLINE void head_backward_group(int outputs, bool first, bool last, wr_rl
     }
 }
 
-#define HEAD_GROUP(n, first, last)                                                                 \
-    head_backward_group(n, first, last, kind, width, count, hidden, out_grad, weights, weight_grad, bias_grad, delta)
+#define HEAD_GROUP(n, first, last)                                                                           \
+    head_backward_group(n, first, last, kind, width, count, hidden, out_grad, weights, weight_grad,          \
+                        bias_grad, delta)
 
 ALWAYS_INLINE void head_backward_kind(wr_rl_activation kind, uint32_t outputs, size_t width, size_t count,
                                       const float *hidden, const float *out_grad, const float *weights,
@@ -319,12 +323,14 @@ NEVER_INLINE void head_backward(wr_rl_activation kind, uint32_t outputs, size_t 
                                 const float *hidden, const float *out_grad, const float *weights,
                                 float *weight_grad, float *bias_grad, float *delta) {
     if (kind == WR_RL_TANH) {
-        head_backward_kind(WR_RL_TANH, outputs, width, count, hidden, out_grad, weights, weight_grad, bias_grad, delta);
+        head_backward_kind(WR_RL_TANH, outputs, width, count, hidden, out_grad, weights, weight_grad,
+                           bias_grad, delta);
     } else if (kind == WR_RL_RELU) {
-        head_backward_kind(WR_RL_RELU, outputs, width, count, hidden, out_grad, weights, weight_grad, bias_grad, delta);
+        head_backward_kind(WR_RL_RELU, outputs, width, count, hidden, out_grad, weights, weight_grad,
+                           bias_grad, delta);
     } else {
-        head_backward_kind(WR_RL_LINEAR, outputs, width, count, hidden, out_grad, weights, weight_grad, bias_grad,
-                           delta);
+        head_backward_kind(WR_RL_LINEAR, outputs, width, count, hidden, out_grad, weights, weight_grad,
+                           bias_grad, delta);
     }
 }
 

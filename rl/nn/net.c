@@ -35,8 +35,8 @@ static void tower_init(wr_net *net, wr_net_tower *t, const uint32_t *hidden, uin
     net->param_count += wr_pad(t->outputs);
 }
 
-void wr_net_init(wr_net *net, uint32_t obs_count, uint32_t action_count, const uint32_t *hidden, uint32_t layers,
-                 wr_rl_activation activation, bool value_shares_layers) {
+void wr_net_init(wr_net *net, uint32_t obs_count, uint32_t action_count, const uint32_t *hidden,
+                 uint32_t layers, wr_rl_activation activation, bool value_shares_layers) {
     WR_ASSERT(layers <= WR_RL_LAYERS_MAX);
     *net = (wr_net){.obs_count = obs_count,
                     .action_count = action_count,
@@ -153,8 +153,8 @@ wr_status wr_scratch_init(wr_scratch *s, const wr_net *net, wr_error *err) {
     s->out_grad = wr_floats_new(outputs);
     s->fields = wr_floats_new((size_t)WR_TILE * net->record_floats);
     s->transposed = wr_floats_new(net->transposed_count);
-    complete = complete && s->delta[0] != NULL && s->delta[1] != NULL && s->out != NULL && s->out_grad != NULL &&
-               s->fields != NULL && s->transposed != NULL;
+    complete = complete && s->delta[0] != NULL && s->delta[1] != NULL && s->out != NULL &&
+               s->out_grad != NULL && s->fields != NULL && s->transposed != NULL;
     if (!complete) {
         wr_scratch_done(s);
         return WR_FAIL(err, WR_E_NO_MEMORY, "no memory for a network of %zu weights", net->param_count);

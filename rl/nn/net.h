@@ -26,17 +26,17 @@ static inline uint32_t wr_pad(uint32_t n) {
 }
 
 typedef struct wr_net_tower {
-    uint32_t layers;                         /* hidden ones; may be 0 */
-    uint32_t in[WR_RL_LAYERS_MAX];           /* inputs in use */
-    uint32_t in_pad[WR_RL_LAYERS_MAX];       /* rows of weights */
-    uint32_t out[WR_RL_LAYERS_MAX];          /* outputs in use */
-    uint32_t out_pad[WR_RL_LAYERS_MAX];      /* columns of weights */
-    size_t weights[WR_RL_LAYERS_MAX];        /* offsets into the parameters */
+    uint32_t layers;                    /* hidden ones; may be 0 */
+    uint32_t in[WR_RL_LAYERS_MAX];      /* inputs in use */
+    uint32_t in_pad[WR_RL_LAYERS_MAX];  /* rows of weights */
+    uint32_t out[WR_RL_LAYERS_MAX];     /* outputs in use */
+    uint32_t out_pad[WR_RL_LAYERS_MAX]; /* columns of weights */
+    size_t weights[WR_RL_LAYERS_MAX];   /* offsets into the parameters */
     size_t bias[WR_RL_LAYERS_MAX];
-    size_t transposed[WR_RL_LAYERS_MAX];     /* offset into the transposed weights; layers from the second on */
-    uint32_t head_in, head_in_pad;           /* columns of the head in use, and padded */
-    uint32_t outputs;                        /* rows of the head */
-    uint32_t first_output;                   /* the network's output that the first row is */
+    size_t transposed[WR_RL_LAYERS_MAX]; /* offset into the transposed weights; layers from the second on */
+    uint32_t head_in, head_in_pad;       /* columns of the head in use, and padded */
+    uint32_t outputs;                    /* rows of the head */
+    uint32_t first_output;               /* the network's output that the first row is */
     size_t head, head_bias;
 } wr_net_tower;
 
@@ -45,10 +45,10 @@ typedef struct wr_net {
     wr_rl_activation activation;
     uint32_t towers;
     wr_net_tower tower[2];
-    size_t param_count;      /* a multiple of 16 */
+    size_t param_count; /* a multiple of 16 */
     size_t transposed_count;
-    uint32_t width_max;      /* widest padded layer, at least WR_PAD */
-    uint32_t record_floats;  /* of a sample's record, see wr_record_* */
+    uint32_t width_max;     /* widest padded layer, at least WR_PAD */
+    uint32_t record_floats; /* of a sample's record, see wr_record_* */
 } wr_net;
 
 /* Lays a network out. hidden: [layers], checked by the caller. */

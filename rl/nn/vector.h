@@ -113,10 +113,10 @@ ALWAYS_INLINE vfloat vsqrt(vfloat x) {
 /* tanh by a rational function of degrees 13 and 6 on [-7.905, 7.905], past which float tanh is +-1;
  * absolute error below 3e-7. The coefficients come from memory each time: kept in registers over a loop, they
  * would push the accumulators of a matrix product out. */
-static const float tanh_terms[12] = {7.90531110763549805f, -2.76076847742355e-16f, 2.00018790482477e-13f,
-                                     -8.60467152213735e-11f, 5.12229709037114e-08f, 1.48572235717979e-05f,
-                                     6.37261928875436e-04f, 4.89352455891786e-03f, 1.19825839466702e-06f,
-                                     1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f};
+static const float tanh_terms[12] = {7.90531110763549805f,   -2.76076847742355e-16f, 2.00018790482477e-13f,
+                                     -8.60467152213735e-11f, 5.12229709037114e-08f,  1.48572235717979e-05f,
+                                     6.37261928875436e-04f,  4.89352455891786e-03f,  1.19825839466702e-06f,
+                                     1.18534705686654e-04f,  2.26843463243900e-03f,  4.89352518554385e-03f};
 
 ALWAYS_INLINE vfloat vtanh(vfloat x) {
     const float *c = tanh_terms;
@@ -138,7 +138,8 @@ ALWAYS_INLINE vfloat vtanh(vfloat x) {
 /* exp by 2^n times a polynomial of degree 7 on +-ln2/2 (Cephes); relative error below 2e-7; arguments
  * are cut at +-87, so the result is finite and > 0. */
 ALWAYS_INLINE vfloat vexp(vfloat x) {
-    const float round_to_int = 12582912.0f; /* 1.5 * 2^23: adding it leaves the rounded integer in the low bits */
+    const float round_to_int =
+        12582912.0f; /* 1.5 * 2^23: adding it leaves the rounded integer in the low bits */
     x = vclamp(x, -87.0f, 87.0f);
     vfloat n = x * 1.44269504f + round_to_int;
     vint exponent = (vint)n;
@@ -205,7 +206,8 @@ ALWAYS_INLINE vfloat unit_float(vword x) {
     return to_float((vint)(x >> 8)) * (1.0f / 16777216.0f);
 }
 
-/* MIX(s): of vectors a and b, blocks of s lanes alternate: LOW takes the even blocks of both, HIGH the odd. */
+/* MIX(s): of vectors a and b, blocks of s lanes alternate: LOW takes the even blocks of both, HIGH the odd.
+ */
 #define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #if WR_LANES == 16
 #define LOW8(a, b) MIX(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
@@ -233,32 +235,30 @@ ALWAYS_INLINE vfloat unit_float(vword x) {
 #endif
 
 /* One step of the transpose: rows that are `half` apart exchange blocks of `half` lanes. */
-#define EXCHANGE(half, LOW, HIGH)                                                                  \
-    for (int base = 0; base < LANES; base += 2 * (half)) {                                         \
-        for (int i = base; i < base + (half); i++) {                                               \
-            vfloat low = LOW(r[i], r[i + (half)]);                                                 \
-            r[i + (half)] = HIGH(r[i], r[i + (half)]);                                             \
-            r[i] = low;                                                                            \
-        }                                                                                          \
+#define EXCHANGE(half, LOW, HIGH)                                                                            \
+    for (int base = 0; base < LANES; base += 2 * (half)) {                                                   \
+        for (int i = base; i < base + (half); i++) {                                                         \
+            vfloat low = LOW(r[i], r[i + (half)]);                                                           \
+            r[i + (half)] = HIGH(r[i], r[i + (half)]);                                                       \
+            r[i] = low;                                                                                      \
+        }                                                                                                    \
     }
 
 /* Transposes a square of LANES x LANES in registers. */
-ALWAYS_INLINE void transpose_square(vfloat r[LANES]) {
+ALWAYS_INLINE void transpose_square(vfloat r[LANES]){
 #if WR_LANES >= 16
     EXCHANGE(8, LOW8, HIGH8)
 #endif
 #if WR_LANES >= 8
-    EXCHANGE(4, LOW4, HIGH4)
+        EXCHANGE(4, LOW4, HIGH4)
 #endif
-    EXCHANGE(2, LOW2, HIGH2)
-    EXCHANGE(1, LOW1, HIGH1)
-}
+            EXCHANGE(2, LOW2, HIGH2) EXCHANGE(1, LOW1, HIGH1)}
 
 /* Lane i of the result is the sum of r[i]; destroys r. The order of the sum is the same for every i. */
 ALWAYS_INLINE vfloat sum_each(vfloat r[LANES]) {
-#define FOLD(half, LOW, HIGH)                                                                      \
-    for (int i = 0; i < (half); i++) {                                                             \
-        r[i] = LOW(r[i], r[i + (half)]) + HIGH(r[i], r[i + (half)]);                               \
+#define FOLD(half, LOW, HIGH)                                                                                \
+    for (int i = 0; i < (half); i++) {                                                                       \
+        r[i] = LOW(r[i], r[i + (half)]) + HIGH(r[i], r[i + (half)]);                                         \
     }
 #if WR_LANES >= 16
     FOLD(8, LOW8, HIGH8)

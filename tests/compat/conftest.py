@@ -7,8 +7,10 @@ the same files say where the two differ.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +43,14 @@ def no_cluster() -> Iterator[None]:
     ray.shutdown()
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path leaves room for the paths of sockets."""
+    path = Path(tempfile.mkdtemp(prefix="wr", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 Program = Callable[..., subprocess.CompletedProcess[str]]

@@ -390,6 +390,19 @@ def test_weak_handle():
         ray.get_actor("weak")
 
 
+def test_weak_handle_never_reaches_another_actor():
+    counter = Counter.options(name="weak and late").remote()
+    weak = ray.get_actor("weak and late")
+    ray.get(weak.get.remote())
+    del counter
+    gone(weak)
+    others = [Counter.remote(7) for _ in range(5)]
+    assert ray.get([other.get.remote() for other in others]) == [7] * 5
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(weak.add.remote(), timeout=60)
+    assert ray.get([other.get.remote() for other in others]) == [7] * 5
+
+
 def test_handle_life():
     counter = Counter.remote()
     pid = ray.get(counter.pid.remote())

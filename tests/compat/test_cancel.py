@@ -173,17 +173,21 @@ def test_recursive():
 
 
 def test_actor_call_force():
+    begun, end = Signal.remote(), Signal.remote()
+
     @ray.remote
     class A:
-        def m(self):
-            time.sleep(1)
+        def m(self, begin, event):
+            ray.get(begin.send.remote())
+            ray.get(event.wait.remote())
 
     actor = A.remote()
-    ray.get(actor.__ray_ready__.remote())
-    ref = actor.m.remote()
+    ref = actor.m.remote(begun, end)
+    ray.get(begun.wait.remote(), timeout=60)
     with pytest.raises(ValueError):
         ray.cancel(ref, force=True)
-    assert ray.get(ref) is None
+    ray.get(end.send.remote())
+    assert ray.get(ref, timeout=60) is None
 
 
 def test_actor_call_queued():

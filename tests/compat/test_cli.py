@@ -11,10 +11,10 @@ pytestmark = pytest.mark.usefixtures("no_cluster")
 
 
 @pytest.fixture
-def cli(tmp_path):
+def cli(short_path):
     """Runs the command with a folder of its own, and stops what it started."""
     name = "RAY_TMPDIR" if AGAINST == "ray" else "WHIPRAY_TMPDIR"
-    env = {**os.environ, name: str(tmp_path)}
+    env = {**os.environ, name: str(short_path)}
     if AGAINST == "ray":
         command = [os.path.join(os.path.dirname(sys.executable), "ray")]
     else:

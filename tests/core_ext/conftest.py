@@ -91,11 +91,10 @@ def hooks():
     half.set_hooks()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_cluster():
-    half.set_hooks()
+    _core.disconnect()
     cluster = Cluster()
-    cluster.connect()
     cluster.worker()
     yield cluster
     cluster.close()
@@ -103,13 +102,16 @@ def shared_cluster():
 
 @pytest.fixture
 def cluster(shared_cluster):
-    """A driver's session and one worker, for all tests of a file."""
+    """A driver's session and one worker, shared by most tests."""
+    if not _core.is_connected():
+        shared_cluster.connect()
     return shared_cluster
 
 
 @pytest.fixture
 def own_cluster():
     """A cluster that a test may break: connected, without workers."""
+    _core.disconnect()
     cluster = Cluster()
     cluster.connect()
     yield cluster

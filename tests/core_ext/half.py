@@ -28,11 +28,15 @@ class TaskFailure(Exception):
 
 
 def task_error(payload):
+    if payload[0] is None:
+        return SystemFailure(*payload[1:])
     name, text, cause = payload
     return TaskFailure(name, text, pickle.loads(cause))
 
 
 def pack_error(error, name):
+    if name is None:
+        return (None, error.status, error.text)
     if isinstance(error, TaskFailure):
         return (error.name, error.text, pickle.dumps(error.cause))
     text = "".join(traceback.format_exception(error))

@@ -5,12 +5,37 @@
 //   stats            -> rows candidates heap_leased slots_live of the keeper
 //   assign PID PORT  gives a worker another port (0: none) -> ok
 //   exit PID         asks a worker to end -> ok
+//   dead PORT        an actor is dead for good: its calls fail -> ok
 //   kill             the raylet dies without a word -> ok
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "tests/unit/worker/fake_raylet.h"
+
+namespace {
+
+void ErrorOf(FakeRaylet *raylet, wr_result *out) {
+  wr_error error = {};
+  WR_FAIL(&error, WR_E_ACTOR_DIED, "the actor died of old age");
+  wr_store_error_encode(raylet->pool, wr_keeper_proc(raylet->keeper), &error, out);
+}
+
+wr_handle CauseOf(FakeRaylet *raylet) {
+  wr_result error;
+  wr_handle cause = 0;
+  ErrorOf(raylet, &error);
+  if (wr_proc_put(wr_keeper_proc(raylet->keeper), &error, &cause, nullptr) == WR_OK) {
+    wr_proc_share(wr_keeper_proc(raylet->keeper), cause);
+  }
+  return cause;
+}
+
+void CallLost(void *arg, wr_handle, uint32_t, wr_lost_reason, uint32_t, wr_result *out) {
+  ErrorOf((FakeRaylet *)arg, out);
+}
+
+}  // namespace
 
 int main() {
   FakeRaylet raylet;
@@ -38,6 +63,10 @@ int main() {
       printf("ok\n");
     } else if (sscanf(line, "exit %d", &pid) == 1) {
       raylet.Assign(raylet.SlotOf(pid), WR_ASSIGN_EXIT);
+      printf("ok\n");
+    } else if (sscanf(line, "dead %u", &port) == 1) {
+      std::lock_guard<std::mutex> hold(raylet.lock);
+      wr_keeper_port_fail(raylet.keeper, (uint16_t)port, CauseOf(&raylet), WR_LOST_ACTOR_DIED, CallLost, &raylet);
       printf("ok\n");
     } else if (strcmp(line, "kill\n") == 0) {
       raylet.Kill();

@@ -127,6 +127,17 @@ def test_an_argument_that_failed_fails_the_task_without_running_it(remote, tmp_p
     assert not os.path.exists(trace)
 
 
+def test_a_function_that_cannot_be_loaded_is_the_tasks_error(remote):
+    class Bad:
+        def __reduce__(self):
+            return (eval, ("1 / 0",))
+
+    bad = Bad()
+    with pytest.raises(half.TaskFailure) as failed:
+        get(remote(lambda: bad).remote())
+    assert isinstance(failed.value.cause, ZeroDivisionError) and failed.value.name.startswith("function ")
+
+
 def test_an_unpicklable_result_or_exception_is_an_error(remote):
     class Hard(Exception):
         def __reduce__(self):
@@ -173,13 +184,13 @@ def test_the_task_knows_itself(remote):
 
 def test_a_task_that_was_kept_gives_no_arguments_any_more(remote):
     def keep(x):
-        sys.kept = _core.current_task()
+        sys.kept_task = _core.current_task()
 
     def look():
         try:
-            sys.kept.args()
+            sys.kept_task.args()
         except half.SystemFailure as error:
-            return error.status, sys.kept.sealed
+            return error.status, sys.kept_task.sealed
 
     get(remote(keep).remote([1]))
     assert get(remote(look).remote()) == ("STATE", True)
@@ -200,6 +211,17 @@ def test_more_tasks_than_a_ring_holds(remote):
     f = remote(lambda x: x)
     refs = [f.remote(i) for i in range(40000)]
     assert sum(get(refs, timeout=60)) == 39999 * 20000
+
+
+def test_a_backlog_is_queued_while_the_driver_computes(cluster, tmp_path):
+    done = tmp_path / "done"
+    f = half.remote(lambda x: x)
+    refs = [f.remote(i) for i in range(40000)]
+    refs.append(half.remote(lambda path: open(path, "w").close()).remote(str(done)))
+    end = time.monotonic() + 20
+    while not done.exists():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def test_a_worker_that_exits_by_sys_exit_fails_its_task(own_cluster):
@@ -411,9 +433,19 @@ def test_an_actor_keeps_a_nested_ref_beyond_its_call(own_cluster):
 
 def test_a_call_of_a_dead_actor_is_a_ref_that_raises(own_cluster):
     actor = own_cluster.actor(Counter)
-    own_cluster.workers[-1].kill()
-    core = _core.ActorCore(actor._core.handle, None, actor._core.extra)
-    assert core.ref is None and core.bound is None
+    assert get(actor.add.remote()) == 1
+    own_cluster.tell(f"dead {actor._core.extra}")
+    for ref in (actor.add.remote(), actor.add.remote(5)):
+        with pytest.raises(half.SystemFailure) as failed:
+            get(ref, timeout=20)
+        assert failed.value.status == "ACTOR_DIED" and "old age" in failed.value.text
+
+
+def test_a_weak_core_has_no_ref(own_cluster):
+    actor = own_cluster.actor(Counter, 3)
+    weak = _core.ActorHandle(_core.ActorCore(actor._core.handle, None, actor._core.extra), actor._methods)
+    assert weak._core.ref is None and weak._core.bound is None
+    assert get(weak.add.remote()) == 4 and weak._core.bound is not None
 
 
 class Async:

@@ -236,7 +236,7 @@ def test_a_class_of_main_and_a_lambda_travel_by_value():
     exec("class Local:\n    x = 5\ndef make():\n    return Local()", namespace)
     back = _core._encode_decode([namespace["Local"], lambda y: y + 1])
     assert back[0].x == 5 and back[1](1) == 2
-    assert len(_core._encode(namespace["Local"])[0]) > 300
+    assert len(_core._encode(namespace["Local"])[0]) > 200
     assert _core._encode_decode(namespace["make"])().x == 5
 
 

@@ -185,3 +185,9 @@ void kill_image_restore(const kill_image *image, wr_pool *pool) {
         at += ranges[k].bytes;
     }
 }
+
+bool kill_image_differs(const kill_image *image, const wr_pool *pool) {
+    const uint8_t *control = image->bytes + image->used[0] + image->used[1];
+    return memcmp(control, pool->control, pool->control_bytes) != 0 ||
+           memcmp(control + pool->control_bytes, pool->heap_read, pool->heap_bytes) != 0;
+}

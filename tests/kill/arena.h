@@ -33,3 +33,5 @@ typedef struct kill_image {
 } kill_image;
 void kill_image_take(kill_image *image, const wr_pool *pool);
 void kill_image_restore(const kill_image *image, wr_pool *pool);
+/* The pool (not the arena) differs from the image. */
+bool kill_image_differs(const kill_image *image, const wr_pool *pool);

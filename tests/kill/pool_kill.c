@@ -19,7 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { MODES = 5, POINTS_MAX = 1 << 20, ENDLESS = UINT32_MAX, HANG_SECONDS = 20, FED_EVERY = 64, AFTER_ROUNDS = 8 };
+enum { MODES = 5, WRITES_MAX = 4096, POINTS_MAX = 1 << 20, ENDLESS = UINT32_MAX, HANG_SECONDS = 20, FED_EVERY = 64, AFTER_ROUNDS = 8 };
 
 typedef struct options {
     bool all, fail_fast;
@@ -32,6 +32,8 @@ typedef struct options {
 typedef struct track {
     const kill_scenario *scenario;
     uint32_t mode, length; /* instructions of the operation */
+    uint32_t *writes;      /* instructions after which the pool is another; of the scenario's first track, lent to its others */
+    uint32_t write_count;
     uint32_t *points;      /* ascending */
     uint32_t count;
 } track;
@@ -118,6 +120,9 @@ static void run_point(pid_t victim, bool ended) {
     if (mode < 3) {
         after_death(who);
     } else {
+        if (!world->alive[ACTOR] && !world->actor_port_dead) { /* the raylet reaped it */
+            kill_actor_again();
+        }
         kill_others(AFTER_ROUNDS, NOBODY);
         kill_check_rest(NOBODY);
     }
@@ -170,23 +175,31 @@ static bool step_to(pid_t victim, uint32_t *at, uint32_t to, bool *out_broken) {
     return true;
 }
 
-/* Instructions of the whole operation. */
-static uint32_t measure(track *t) {
+/* Steps the whole operation: its length, and where it writes to the pool. */
+static void measure(track *t, bool find_writes) {
     now.track = t;
     now.at = 0;
     alarm(HANG_SECONDS);
     set_up_track(t);
     pid_t victim = open_victim(t);
-    uint32_t at = 0;
     bool broken = false;
-    step_to(victim, &at, ENDLESS, &broken);
+    t->writes = malloc(sizeof(*t->writes) * WRITES_MAX);
+    WR_ASSERT(t->writes != NULL);
+    if (find_writes) {
+        kill_image_take(&standing, world->pool);
+    }
+    while (step_to(victim, &t->length, t->length + 1, &broken)) {
+        if (find_writes && t->write_count < WRITES_MAX && kill_image_differs(&standing, world->pool)) {
+            t->writes[t->write_count++] = t->length;
+            kill_image_take(&standing, world->pool);
+        }
+    }
     if (broken || world->failed) {
         say("FAIL", kill_why());
         failures++;
     }
     kill_step_kill(victim);
     alarm(0);
-    return at;
 }
 
 /* The victim's copy for a point; where there are no copies, a new victim. */
@@ -318,15 +331,26 @@ static void choose_all(track *t) {
     }
 }
 
-/* `count` points, one out of each of as many equal parts. */
+/* One number out of each of `count` equal parts of [0, end). */
+static void choose_evenly(uint32_t *out, uint32_t count, uint32_t end, uint64_t *random) {
+    for (uint32_t k = 0; k < count; k++) {
+        uint64_t from = (uint64_t)end * k / count, to = (uint64_t)end * (k + 1) / count;
+        out[k] = (uint32_t)(from + next_random(random) % (to - from));
+    }
+}
+
+/* Half of the points stand right behind a write to the pool, where what others see has just changed; the rest anywhere. */
 static void choose_some(track *t, uint32_t count, uint64_t *random) {
     t->count = count;
-    t->points = malloc(sizeof(*t->points) * (count == 0 ? 1 : count));
+    t->points = malloc(sizeof(*t->points) * (count + 1));
     WR_ASSERT(t->points != NULL);
-    for (uint32_t k = 0; k < count; k++) {
-        uint64_t from = (uint64_t)(t->length + 1) * k / count, to = (uint64_t)(t->length + 1) * (k + 1) / count;
-        t->points[k] = (uint32_t)(from + next_random(random) % (to - from));
+    uint32_t behind = (count + 1) / 2;
+    behind = behind < t->write_count ? behind : t->write_count;
+    choose_evenly(t->points, behind, t->write_count, random);
+    for (uint32_t k = 0; k < behind; k++) {
+        t->points[k] = t->writes[t->points[k]];
     }
+    choose_evenly(t->points + behind, count - behind, t->length + 1, random);
     qsort(t->points, count, sizeof(*t->points), by_value);
 }
 
@@ -446,14 +470,21 @@ static uint32_t make_tracks(const options *o, track *tracks) {
         if (strstr(scenario->name, o->scenario) == NULL) {
             continue;
         }
-        uint32_t length = UINT32_MAX;
+        track *first = NULL;
         for (uint32_t mode = scenario->victim == RAYLET ? 3 : 0; mode < (scenario->victim == RAYLET ? 4u : MODES); mode++) {
             if (o->mode >= 0 && o->mode != (int64_t)mode) {
                 continue;
             }
             track *t = &tracks[count++];
             *t = (track){.scenario = scenario, .mode = mode};
-            t->length = length = length == UINT32_MAX ? measure(t) : length;
+            if (first == NULL) {
+                first = t;
+                measure(t, !o->all && o->at < 0);
+            } else {
+                t->length = first->length;
+                t->writes = first->writes;
+                t->write_count = first->write_count;
+            }
         }
     }
     return count;
@@ -486,6 +517,7 @@ int main(int argc, char **argv) {
         const kill_scenario *scenario = tracks[k].scenario;
         uint64_t points_before = points_run, failures_before = failures, shown = 0;
         uint32_t length = tracks[k].length;
+        free(tracks[k].writes);
         for (; k < count && tracks[k].scenario == scenario; k++) {
             run_track(&tracks[k], o.shown, &shown);
             free(tracks[k].points);

@@ -1,6 +1,8 @@
 /* tests/kill/scenarios.c: one entry for each operation of the pool, in each situation that takes another way through it. */
 #include "tests/kill/scenario.h"
 
+#include "shm/proc_internal.h"
+
 enum { FILL = 8, BIG_BYTES = 2 * HEAP_UNIT + 1000 }; /* BIG: two units, and pages of a third */
 
 /* ---- Shorthands ---- */
@@ -292,6 +294,16 @@ static void two_more_looks(void) {
     kill_run_next(WORKER);
 }
 
+static void bit_cleared(void) { /* WORKER saw an empty ring and cleared its bit; in between a task came, whose submitter saw the bit */
+    kill_submit_id(DRIVER, 10);
+    wr_slot_set_remove(&world->pool->ports[world->port].nonempty, world->slot[DRIVER]);
+    world->resubmit = false;
+}
+
+static void restore_bit(void) { /* the rest of that look */
+    wr_slot_set_add(&world->pool->ports[world->port].nonempty, world->slot[DRIVER]);
+}
+
 static void two_submitters(void) {
     for (uint8_t k = 0; k < 5; k++) {
         kill_submit_id(DRIVER, (uint8_t)(10 + k));
@@ -359,6 +371,25 @@ static void claim_none(void) {
 static void taken(void) {
     kill_submit_id(DRIVER, 9);
     must_take(WORKER, &world->claim);
+}
+
+static void taken_last_attempt(void) {
+    kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 9, .no_retries = true, .may_fail = true});
+    must_take(WORKER, &world->claim);
+}
+
+static void taken_again(void) { /* by a new process in the slot of one that was thought dead, and still writes */
+    kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 9});
+    wr_claim late;
+    wr_proc *late_proc = world->proc[WORKER];
+    must_take(WORKER, &late);
+    kill_reap(WORKER);
+    kill_attach(WORKER);
+    must_take(WORKER, &world->claim);
+    wr_result result = {.kind = KIND_VALUE, .location = WR_AT_INLINE, .bytes = 4};
+    if (wr_proc_seal(late_proc, &late, &result) || wr_proc_retry_in_place(late_proc, &late)) {
+        kill_wrong("a claim of an earlier epoch was honoured");
+    }
 }
 
 static void taken_watched(void) {
@@ -547,6 +578,11 @@ static void done_heap_task(void) { /* the result lies in WORKER's heap */
     kill_run_next(WORKER);
 }
 
+static void done_heap_task_awaited(void) {
+    kill_submit(DRIVER, &(kill_call){.task = TASK_HEAP, .id = 9});
+    kill_run_next(WORKER);
+}
+
 static void limbo(void) { /* three dropped tasks in a chain, just done */
     wr_handle first = kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 5});
     wr_handle second = kill_submit(DRIVER, &(kill_call){.task = TASK_SUM, .refs = &first, .ref_count = 1});
@@ -605,6 +641,24 @@ static void hand_on_borrowed(void) {
 static void kept_of_driver_awaited(void) {
     kept_of_driver();
     kill_expect(DRIVER, (kill_out){.handle = world->a, .expect = 5});
+}
+
+static void earlier_generation(void) { /* WORKER alone holds an object; another lay in its cell before */
+    world->a = kill_put(DRIVER, 4);
+    wr_proc_unref(proc_of(DRIVER), world->a);
+    wr_handle object = kill_put(DRIVER, 5);
+    if (wr_index_of(object) != wr_index_of(world->a)) {
+        kill_wrong("set-up: the cell was not used again");
+    }
+    keep_of(DRIVER, object, true);
+    kill_run_next(WORKER);
+    wr_proc_unref(proc_of(DRIVER), object);
+    passes(3);
+}
+
+static void stale_events(void) { /* as a process sends them that has lost count */
+    wr_proc_emit(proc_of(WORKER), WR_EVENT_DROP, world->a);
+    wr_proc_emit(proc_of(WORKER), WR_EVENT_HOLD, world->a);
 }
 
 static void ref_and_unref(void) {
@@ -750,6 +804,22 @@ static void actor_pending(void) {
     kill_submit(RIVAL, &(kill_call){.task = TASK_TRIPLE, .id = 41, .to_actor = true});
 }
 
+static void actor_pending_behind(void) { /* the call that waits stands inside what is reserved at once */
+    for (uint8_t k = 0; k < 2; k++) {
+        kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = (uint8_t)(10 + k), .to_actor = true});
+    }
+    world->a = pending();
+    sum_of(DRIVER, true, &world->a, 1, 17);
+    for (uint8_t k = 0; k < 5; k++) {
+        kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = (uint8_t)(20 + k), .to_actor = true});
+    }
+}
+
+static void actor_runs_three(void) {
+    take_and_run(ACTOR);
+    kill_run_next(ACTOR);
+}
+
 static void actor_taken(void) {
     fill_actor();
     must_take(ACTOR, &world->claim);
@@ -802,6 +872,42 @@ static void big_extent(void) { /* an extent for a large block is held, and cache
         return;
     }
     wr_proc_heap_free(proc_of(DRIVER), world->big_block);
+}
+
+static void many_grants(void) { /* DRIVER has not looked at its grants for so long that the ring is full */
+    uint32_t count = world->pool->geometry.grant_capacity + 2;
+    for (uint32_t k = 0; k < count; k++) {
+        world->many[k] = kill_put(DRIVER, k);
+        wr_proc_share(proc_of(DRIVER), world->many[k]);
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        wr_proc_unref(proc_of(DRIVER), world->many[k]);
+        if (k % 8 == 0) {
+            kill_pass();
+        }
+    }
+    passes(3);
+}
+
+enum { MEDIUM_BYTES = HEAP_UNIT * 5 / 8 };
+
+static void many_grants_no_room(void) { /* and its unit of heap has no room for a second block of this size */
+    many_grants();
+    wr_error err = {0};
+    if (wr_proc_heap_alloc(proc_of(DRIVER), MEDIUM_BYTES, &world->block, &err) != WR_OK) {
+        kill_wrong("set-up: heap_alloc: %s", err.text);
+    }
+}
+
+static void alloc_medium(void) {
+    wr_error err = {0};
+    uint64_t block;
+    if (wr_proc_heap_alloc(proc_of(DRIVER), MEDIUM_BYTES, &block, &err) != WR_OK) {
+        kill_wrong("heap_alloc: %s", err.text);
+        return;
+    }
+    wr_proc_heap_free(proc_of(DRIVER), block);
+    wr_proc_heap_free(proc_of(DRIVER), world->block);
 }
 
 static void alloc_big(void) { /* a fresh extent is asked for: the raylet answers while the victim waits */
@@ -877,7 +983,11 @@ static void reap_driver(void) {
 
 static void reap_actor(void) {
     kill_reap(ACTOR);
-    kill_actor_again();
+}
+
+static void rewind_actor(void) {
+    wr_keeper_actor_rewind(world->keeper, world->actor_port);
+    wr_keeper_port_state(world->keeper, world->actor_port, WR_PORT_OPEN, 0);
 }
 
 static void worker_dies_busy(void) {
@@ -896,6 +1006,22 @@ static void driver_dies_busy(void) {
 static void actor_dies_busy(void) {
     actor_taken();
     world->alive[ACTOR] = false;
+}
+
+static void actor_is_dead(void) {
+    actor_taken();
+    kill_reap(ACTOR);
+}
+
+static void actor_is_dead_ring_full(void) { /* DRIVER's ring is full, and its first calls are done: their places will be used */
+    for (uint8_t k = 0; k < 15; k++) {
+        kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = (uint8_t)(10 + k), .to_actor = true});
+    }
+    for (uint8_t k = 0; k < 5; k++) {
+        kill_run_next(ACTOR);
+    }
+    kill_reap(ACTOR);
+    world->calls_anew = 4;
 }
 
 static void fail_port(void) {
@@ -953,6 +1079,7 @@ const kill_scenario kill_scenarios[] = {
     {"take: two submitters", WORKER, two_submitters, take_worker, UNFED},
     {"take: stolen from a reservation", PEER, all_reserved_by_worker, steal_peer, UNFED},
     {"take: many empty looks", WORKER, many_empty_looks, two_more_looks, UNFED},
+    {"take: bit cleared, to be restored", WORKER, bit_cleared, restore_bit, UNFED},
     {"take and run: 8 queued", WORKER, fill, take_and_run_worker, UNFED},
     {"take and run: two submitters", WORKER, two_submitters, take_and_run_worker, UNFED},
     {"take and run: reservation left", WORKER, reserved_by_victim, take_and_run_worker, UNFED},
@@ -960,6 +1087,8 @@ const kill_scenario kill_scenarios[] = {
     {"take: blocked with a reservation", WORKER, reserved_in_claim, block_and_seal, UNFED},
     {"claim by handle", WORKER, none_waits, claim_none, UNFED},
     {"seal: inline", WORKER, taken, seal_worker, UNFED},
+    {"seal: no retries left", WORKER, taken_last_attempt, seal_worker, UNFED},
+    {"seal: by the second in its slot", WORKER, taken_again, seal_worker, UNFED},
     {"seal: waiters", WORKER, taken_watched, seal_worker, UNFED},
     {"seal: two tasks wait for it", WORKER, taken_awaited, seal_worker, UNFED},
     {"seal: joined task waits for it", WORKER, joined_waits, seal_worker, UNFED},
@@ -982,10 +1111,12 @@ const kill_scenario kill_scenarios[] = {
     {"unref: done task", DRIVER, done_task, unref_driver, UNFED},
     {"unref: done task with a block", DRIVER, done_block_task, unref_driver, UNFED},
     {"unref: done task, result in another's heap", DRIVER, done_heap_task, unref_driver, UNFED},
+    {"get: done task, result in another's heap", DRIVER, done_heap_task_awaited, collect_driver, UNFED},
     {"unref: open task", DRIVER, open_task, unref_driver, UNFED},
     {"unref: kept by a worker", WORKER, kept_by_worker, unref_worker, UNFED},
     {"unref: creator of what is kept", DRIVER, kept_of_driver, unref_driver, UNFED},
     {"ref and unref of what is kept", WORKER, kept_of_driver_awaited, ref_and_unref, UNFED},
+    {"event: of an earlier generation", WORKER, earlier_generation, stale_events, UNFED},
     {"borrow: seal and keep", WORKER, keep_taken, seal_worker, UNFED},
     {"borrow: nested task", WORKER, kept_alone, nested_task, UNFED},
     {"borrow: handed on", WORKER, kept_alone, hand_on_borrowed, UNFED},
@@ -1005,11 +1136,13 @@ const kill_scenario kill_scenarios[] = {
     {"stream: credit withdrawn", DRIVER, generator_with_credits, withdraw_item, UNFED},
     {"actor: two calls", ACTOR, fill_actor, actor_runs_two, UNFED},
     {"actor: pending argument", ACTOR, actor_pending, actor_runs_two, UNFED},
+    {"actor: pending argument behind others", ACTOR, actor_pending_behind, actor_runs_three, UNFED},
     {"actor: retry in place", ACTOR, actor_taken, actor_retries, UNFED},
     {"actor: lapped ring", ACTOR, actor_lapped, actor_runs_two, UNFED},
     {"heap: small block", DRIVER, nothing, alloc_small, UNFED},
     {"heap: free small block", DRIVER, small_block, free_small, UNFED},
     {"heap: big block, cached", DRIVER, big_extent, alloc_big, UNFED},
+    {"heap: unit granted behind a full ring", DRIVER, many_grants_no_room, alloc_medium, FED},
     {"heap: big block, granted", DRIVER, nothing, alloc_big, FED},
     {"raylet: pass, hold on its way", RAYLET, hold_on_its_way, pass_raylet, UNFED},
     {"raylet: pass, handed on, then dropped", RAYLET, handed_over_plain, pass_raylet, UNFED},
@@ -1019,6 +1152,8 @@ const kill_scenario kill_scenarios[] = {
     {"raylet: reaps a worker", RAYLET, worker_dies_busy, reap_worker, UNFED},
     {"raylet: reaps a driver", RAYLET, driver_dies_busy, reap_driver, UNFED},
     {"raylet: reaps an actor", RAYLET, actor_dies_busy, reap_actor, UNFED},
+    {"raylet: rewinds an actor", RAYLET, actor_is_dead, rewind_actor, UNFED},
+    {"raylet: rewinds an actor, its ring is lapped", RAYLET, actor_is_dead_ring_full, rewind_actor, UNFED},
     {"raylet: fails a port", RAYLET, failing_port, fail_port, UNFED},
 };
 const uint32_t kill_scenario_count = WR_COUNT_OF(kill_scenarios);

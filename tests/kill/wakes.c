@@ -151,8 +151,9 @@ static void driver_cancels_call(void) {
     kill_run(WORKER, &world->claim);
 }
 
-static void driver_dies(void) {
+static void consumer_dies(void) {
     kill_reap(DRIVER);
+    world->busy[WORKER] = world->claim; /* goes on, and finds that it is not wanted */
 }
 
 static void driver_dies_then_work(void) { /* others hold the result: the task runs all the same */
@@ -289,7 +290,7 @@ const kill_wake kill_wakes[] = {
     {"wake: cells granted", DRIVER, nothing, driver_puts, raylet_passes},
     {"wake: heap granted", DRIVER, nothing, driver_allocates, raylet_passes},
     {"wake: credit", WORKER, generator_taken, worker_awaits_credit, driver_gives_credit},
-    {"wake: credit, consumer died", WORKER, generator_taken, worker_awaits_credit, driver_dies},
+    {"wake: credit, consumer died", WORKER, generator_taken, worker_awaits_credit, consumer_dies},
     {"wake: raylet, hungry port", RAYLET, hungry, raylet_listens, driver_submits},
     {"wake: raylet, blocked worker", RAYLET, worker_runs_one_of_two, raylet_listens, worker_blocks},
     {"wake: raylet, poison", RAYLET, nothing, raylet_listens, poison},

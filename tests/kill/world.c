@@ -568,7 +568,7 @@ void kill_world_open(void) {
         .trace_capacity = 4,
         .bells = 4,
         .heap_unit = HEAP_UNIT,
-        .heap_bytes = 24 * HEAP_UNIT,
+        .heap_bytes = 20 * HEAP_UNIT,
     };
     kill_world *w = kill_arena_new(sizeof(*w));
     wr_error err = {0};
@@ -611,15 +611,31 @@ static void hand_over(kill_who victim) {
     }
 }
 
+/* Writes over heap that was free a moment ago. */
+static void scribble(kill_who who) {
+    wr_error err = {0};
+    uint64_t block, bytes = HEAP_UNIT;
+    if (must(wr_proc_heap_alloc(world->proc[who], bytes, &block, &err), "heap_alloc", &err)) {
+        memset(wr_pool_heap_write(world->pool, block, bytes), 0xa5, bytes);
+        wr_proc_heap_free(world->proc[who], block);
+    }
+}
+
 static void submit_anew(kill_who victim) {
     world->resubmit = false;
     if (acts(DRIVER, victim)) {
         for (uint8_t k = 0; k < 4; k++) {
             kill_submit_id(DRIVER, (uint8_t)(100 + k));
         }
+        for (; world->calls_anew != 0; world->calls_anew--) {
+            kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = (uint8_t)(200 - world->calls_anew), .to_actor = true});
+        }
     }
     if (acts(RIVAL, victim)) {
         kill_submit_id(RIVAL, 110);
+        if (!world->raylet_stands) {
+            scribble(RIVAL);
+        }
     }
 }
 

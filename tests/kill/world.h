@@ -75,6 +75,7 @@ typedef struct kill_world {
     bool raylet_stands; /* it is the victim: nobody makes passes */
     bool in_keeper;
     bool resubmit;      /* survivors submit anew while they act */
+    uint32_t calls_anew; /* then DRIVER calls the actor so often */
     wr_handle hand_on;  /* WORKER takes this over from PEER while the raylet stands still */
     wr_handle by_handle; /* a task that is queued nowhere: PEER claims it by its handle */
     bool uncounted;     /* the victim's executions do not count: it is going to die */

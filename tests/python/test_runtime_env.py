@@ -1,7 +1,7 @@
 """Runtime environments: checks, merging, expansion."""
 
 import pytest
-from whipray.runtime_env import RuntimeEnv, RuntimeEnvConfig, expand, merge, normalize, to_json
+from whipray.runtime_env import RuntimeEnv, RuntimeEnvConfig, merge, normalize, to_json, wire
 
 
 def test_unknown_and_unbuilt_fields():
@@ -27,10 +27,20 @@ def test_env_vars():
         normalize({"env_vars": {"A=B": "x"}})
 
 
-def test_merge_and_expand():
+def test_merge():
     merged = merge({"env_vars": {"A": "1", "B": "1"}}, {"env_vars": {"B": "2"}})
     assert merged == {"env_vars": {"A": "1", "B": "2"}}
-    assert expand("${A}:${NONE}x", {"A": "1"}) == "1:x"
+
+
+def test_a_worker_finds_the_whole_environment():
+    import json
+
+    sent = json.loads(wire({"env_vars": {"A": "${PATH}"}}))["env_vars"]
+    assert sent["A"] == "${PATH}"
+    assert json.loads(bytes.fromhex(sent["WHIPRAY_INHERITED_ENV"])) == {
+        "env_vars": {"A": "${PATH}"}
+    }
+    assert wire({}) == ""
 
 
 def test_json_is_one_text():

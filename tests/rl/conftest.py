@@ -1,4 +1,5 @@
-"""Tests of ``whipray.rl``. Those marked ``engine`` start a cluster; the others need the extension alone."""
+"""Tests of ``whipray.rl``. Those marked ``engine`` start a cluster; the others need the extension
+alone."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 
 def _without_engine() -> None:
-    """Make ``whipray.rl`` importable where only its own extension was built (WHIPRAY_RL_EXTENSION names it)."""
+    """Make ``whipray.rl`` importable where only its own extension was built (WHIPRAY_RL_EXTENSION
+    names it)."""
     extension = os.environ.get("WHIPRAY_RL_EXTENSION")
     if extension is None:
         return

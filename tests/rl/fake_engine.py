@@ -37,7 +37,8 @@ class Ref:
 
 
 class FakeEngine:
-    """Counts objects and calls; ``kill_next`` makes the n-th call from now of a method end its actor."""
+    """Counts objects and calls; ``kill_next`` makes the n-th call from now of a method end its
+    actor."""
 
     exceptions = SimpleNamespace(
         RayError=RayError, RayActorError=RayActorError, RayTaskError=RayTaskError

@@ -5,14 +5,19 @@ import math
 
 import numpy as np
 import pytest
-
 from whipray.rl import DefaultModelConfig, PPOConfig, RLModule
 from whipray.rl.algorithm import Algorithm
 
 
 def small(**training):
-    config = PPOConfig().environment("CartPole-v1").env_runners(num_env_runners=0, num_envs_per_env_runner=16)
-    config.training(train_batch_size_per_learner=512, minibatch_size=128, num_epochs=2, lr=3e-3, value_unit=30.0)
+    config = (
+        PPOConfig()
+        .environment("CartPole-v1")
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=16)
+    )
+    config.training(
+        train_batch_size_per_learner=512, minibatch_size=128, num_epochs=2, lr=3e-3, value_unit=30.0
+    )
     config.training(**training)
     config.rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[32]))
     return config.debugging(seed=3)
@@ -20,12 +25,26 @@ def small(**training):
 
 def solving():
     """Setting B of ``docs/rl.md``."""
-    config = PPOConfig().environment("CartPole-v1").env_runners(num_env_runners=0, num_envs_per_env_runner=32)
+    config = (
+        PPOConfig()
+        .environment("CartPole-v1")
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=32)
+    )
     config.training(
-        train_batch_size_per_learner=2048, minibatch_size=256, num_epochs=6, lr=7e-3, gamma=0.99, lambda_=0.95,
-        clip_param=0.2, entropy_coeff=0.01, grad_clip=0.5, vf_loss_coeff=0.5, value_unit=30.0,
-        use_kl_loss=False, adam_betas=(0.9, 0.99),
-    )  # fmt: skip
+        train_batch_size_per_learner=2048,
+        minibatch_size=256,
+        num_epochs=6,
+        lr=7e-3,
+        gamma=0.99,
+        lambda_=0.95,
+        clip_param=0.2,
+        entropy_coeff=0.01,
+        grad_clip=0.5,
+        vf_loss_coeff=0.5,
+        value_unit=30.0,
+        use_kl_loss=False,
+        adam_betas=(0.9, 0.99),
+    )
     return config.rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[32]))
 
 
@@ -35,18 +54,45 @@ def test_results_have_rllibs_keys():
     runners = result["env_runners"]
     assert runners["num_env_steps_sampled"] == runners["num_env_steps_sampled_lifetime"] == 512
     assert runners["num_episodes"] > 5
-    for key in ("episode_return_mean", "episode_return_min", "episode_return_max", "episode_len_mean"):
+    for key in (
+        "episode_return_mean",
+        "episode_return_min",
+        "episode_return_max",
+        "episode_len_mean",
+    ):
         assert 5 < runners[key] < 200
     learner = result["learners"]["default_policy"]
-    for key in ("policy_loss", "vf_loss", "total_loss", "entropy", "mean_kl_loss", "curr_kl_coeff",
-                "vf_explained_var", "default_optimizer_learning_rate",
-                "gradients_default_optimizer_global_norm"):  # fmt: skip
+    for key in (
+        "policy_loss",
+        "vf_loss",
+        "total_loss",
+        "entropy",
+        "mean_kl_loss",
+        "curr_kl_coeff",
+        "vf_explained_var",
+        "default_optimizer_learning_rate",
+        "gradients_default_optimizer_global_norm",
+    ):
         assert math.isfinite(learner[key])
     assert learner["num_module_steps_trained"] == 512
     assert result["learners"]["__all_modules__"]["num_env_steps_trained"] == 512
-    for key in ("training_iteration", "time_this_iter_s", "time_total_s", "num_env_steps_sampled_lifetime",
-                "timers", "fault_tolerance", "config", "done", "date", "trial_id", "pid", "hostname",
-                "node_ip", "time_since_restore", "iterations_since_restore"):  # fmt: skip
+    for key in (
+        "training_iteration",
+        "time_this_iter_s",
+        "time_total_s",
+        "num_env_steps_sampled_lifetime",
+        "timers",
+        "fault_tolerance",
+        "config",
+        "done",
+        "date",
+        "trial_id",
+        "pid",
+        "hostname",
+        "node_ip",
+        "time_since_restore",
+        "iterations_since_restore",
+    ):
         assert key in result
     assert algo.train()["training_iteration"] == algo.iteration == 2
     json.dumps(result)
@@ -111,12 +157,15 @@ def test_it_learns_and_evaluation_agrees():
         assert evaluation["num_episodes"] == 10
         assert evaluation["episode_return_mean"] >= 450
         after = algo.get_weights()
-        assert all(np.array_equal(before["default_policy"][k], after["default_policy"][k])
-                   for k in before["default_policy"])  # fmt: skip
+        assert all(
+            np.array_equal(before["default_policy"][k], after["default_policy"][k])
+            for k in before["default_policy"]
+        )
 
 
 def test_the_default_clip_of_the_value_error_is_reported():
-    # With values in units of 1, errors of long episodes pass the default vf_clip_param of 10 and are cut.
+    # With values in units of 1, errors of long episodes pass the default vf_clip_param of 10 and
+    # are cut.
     algo = small(value_unit=1.0).build_algo()
     assert algo.train()["learners"]["default_policy"]["vf_clip_fraction"] > 0.5
 
@@ -124,7 +173,9 @@ def test_the_default_clip_of_the_value_error_is_reported():
 def test_schedules_move_the_rate():
     algo = small(lr=[[0, 1e-3], [1024, 2e-3]], entropy_coeff=[[0, 0.1], [512, 0.0]]).build_algo()
     rates = [algo.train()["learners"]["default_policy"] for _ in range(4)]
-    assert [r["default_optimizer_learning_rate"] for r in rates] == pytest.approx([1e-3, 1.5e-3, 2e-3, 2e-3])
+    assert [r["default_optimizer_learning_rate"] for r in rates] == pytest.approx(
+        [1e-3, 1.5e-3, 2e-3, 2e-3]
+    )
     assert [r["curr_entropy_coeff"] for r in rates] == pytest.approx([0.1, 0, 0, 0])
 
 
@@ -197,7 +248,9 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     before = algo.get_weights()["default_policy"]
     with pytest.raises((ValueError, RuntimeError), match="floats"):
         algo.restore_from_path(path)
-    assert all(np.array_equal(before[k], v) for k, v in algo.get_weights()["default_policy"].items())
+    assert all(
+        np.array_equal(before[k], v) for k, v in algo.get_weights()["default_policy"].items()
+    )
     (tmp_path / "good" / "metadata.json").write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         Algorithm.from_checkpoint(path)

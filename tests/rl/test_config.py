@@ -1,24 +1,43 @@
-"""Configurations: RLlib's names and defaults; what is wrong is refused at the call, with the nearest right thing."""
+"""Configurations: RLlib's names and defaults; what is wrong is refused at the call, with the
+nearest right thing."""
 
 import pickle
 
 import pytest
-
 from whipray.rl import PPO, DefaultModelConfig, PPOConfig
 
 
 def test_defaults_are_rllibs():
     config = PPOConfig()
     expected = {
-        "lr": 5e-5, "train_batch_size_per_learner": 4000, "num_epochs": 30, "minibatch_size": 128,
-        "lambda_": 1.0, "use_kl_loss": True, "kl_coeff": 0.2, "kl_target": 0.01, "vf_loss_coeff": 1.0,
-        "vf_clip_param": 10.0, "entropy_coeff": 0.0, "clip_param": 0.3, "num_env_runners": 2, "gamma": 0.99,
-        "num_envs_per_env_runner": 1, "num_learners": 0, "grad_clip": None,
-        "rollout_fragment_length": "auto", "evaluation_interval": None, "evaluation_duration": 10,
-    }  # fmt: skip
+        "lr": 5e-5,
+        "train_batch_size_per_learner": 4000,
+        "num_epochs": 30,
+        "minibatch_size": 128,
+        "lambda_": 1.0,
+        "use_kl_loss": True,
+        "kl_coeff": 0.2,
+        "kl_target": 0.01,
+        "vf_loss_coeff": 1.0,
+        "vf_clip_param": 10.0,
+        "entropy_coeff": 0.0,
+        "clip_param": 0.3,
+        "num_env_runners": 2,
+        "gamma": 0.99,
+        "num_envs_per_env_runner": 1,
+        "num_learners": 0,
+        "grad_clip": None,
+        "rollout_fragment_length": "auto",
+        "evaluation_interval": None,
+        "evaluation_duration": 10,
+    }
     assert {name: getattr(config, name) for name in expected} == expected
     model = config.model_config
-    assert (model.fcnet_hiddens, model.fcnet_activation, model.vf_share_layers) == ([256, 256], "tanh", True)
+    assert (model.fcnet_hiddens, model.fcnet_activation, model.vf_share_layers) == (
+        [256, 256],
+        "tanh",
+        True,
+    )
 
 
 def test_methods_chain_and_set():
@@ -40,14 +59,24 @@ def test_methods_chain_and_set():
 @pytest.mark.parametrize(
     ("method", "options", "error", "text"),
     [
-        ("training", {"learning_rate": 1}, TypeError, "unexpected keyword 'learning_rate'; did you mean"),
+        (
+            "training",
+            {"learning_rate": 1},
+            TypeError,
+            "unexpected keyword 'learning_rate'; did you mean",
+        ),
         ("training", {"clip_parm": 0.1}, TypeError, "did you mean 'clip_param'"),
         ("training", {"num_env_runners": 1}, TypeError, r"it belongs to \.env_runners\(\)"),
         ("env_runners", {"num_env_runner": 1}, TypeError, "did you mean 'num_env_runners'"),
         ("training", {"lr": "fast"}, TypeError, "lr must be a number"),
         ("training", {"lr": -1}, ValueError, "lr is -1: it must be at least 0"),
         ("training", {"lr": [[5, 1e-3]]}, ValueError, "must start at step 0"),
-        ("training", {"minibatch_size": 0}, ValueError, "minibatch_size is 0: the nearest allowed is 1"),
+        (
+            "training",
+            {"minibatch_size": 0},
+            ValueError,
+            "minibatch_size is 0: the nearest allowed is 1",
+        ),
         ("training", {"num_epochs": 2.5}, TypeError, "num_epochs must be an int"),
         ("training", {"use_gae": False}, NotImplementedError, "use_gae=False is not built yet"),
         ("training", {"grad_clip_by": "value"}, NotImplementedError, "only 'global_norm'"),
@@ -57,8 +86,18 @@ def test_methods_chain_and_set():
         ("learners", {"num_gpus_per_learner": 1}, NotImplementedError, "num_gpus_per_learner"),
         ("environment", {"env": "CartPole-v0"}, ValueError, "did you mean 'CartPole-v1'"),
         ("environment", {"env": object}, NotImplementedError, "CartPole-v1"),
-        ("rl_module", {"model_config": {"fcnet_hidden": [3]}}, TypeError, "did you mean 'fcnet_hiddens'"),
-        ("rl_module", {"model_config": {"fcnet_activation": "tanhh"}}, ValueError, "did you mean 'tanh'"),
+        (
+            "rl_module",
+            {"model_config": {"fcnet_hidden": [3]}},
+            TypeError,
+            "did you mean 'fcnet_hiddens'",
+        ),
+        (
+            "rl_module",
+            {"model_config": {"fcnet_activation": "tanhh"}},
+            ValueError,
+            "did you mean 'tanh'",
+        ),
         ("rl_module", {"model_config": {"use_lstm": True}}, NotImplementedError, "use_lstm"),
         ("rl_module", {"model_config": {"fcnet_hiddens": [0]}}, ValueError, "nearest allowed is 1"),
         ("debugging", {"seed": -3}, ValueError, "nearest allowed is 0"),

@@ -1,17 +1,24 @@
-"""Runners and learners as actors, on an engine in this process: what travels, and what a death changes."""
+"""Runners and learners as actors, on an engine in this process: what travels, and what a death
+changes."""
 
 import numpy as np
 import pytest
 from fake_engine import FakeEngine, RayActorError
-
 from whipray import _rl
 from whipray.rl.learners import DriverLearner, LocalEngine, RemoteLearner
 from whipray.rl.runners import LocalRunner, RunnerGroup
 
 NATIVE = {
-    "env": "CartPole-v1", "seed": 5, "env_count": 24, "fragment_steps": 16, "hidden": (16,), "minibatch": 96,
-    "epochs": 2, "lr": 3e-3, "value_unit": 30.0,
-}  # fmt: skip
+    "env": "CartPole-v1",
+    "seed": 5,
+    "env_count": 24,
+    "fragment_steps": 16,
+    "hidden": (16,),
+    "minibatch": 96,
+    "epochs": 2,
+    "lr": 3e-3,
+    "value_unit": 30.0,
+}
 OPTIONS = {"num_cpus": 1, "restart": True, "max_restarts": 3}
 
 
@@ -72,14 +79,18 @@ def test_a_replacement_that_dies_is_replaced_too():
     fake.kill_next("sample", 1)
     ask = engine._runners._sample
     first = ask[0]
-    ask[0] = lambda weights: (first(weights), fake.kill_next("sample", 2))[0]  # the next but one dies as well
+    ask[0] = lambda weights: (first(weights), fake.kill_next("sample", 2))[
+        0
+    ]  # the next but one dies as well
     engine.iterate()
     engine.iterate()
     np.testing.assert_array_equal(reference(3)[0], engine.weights())
     assert engine.restarts == 2
 
 
-@pytest.mark.parametrize(("option", "restarts"), [({"restart": False}, 0), ({"max_restarts": 0}, 0)])
+@pytest.mark.parametrize(
+    ("option", "restarts"), [({"restart": False}, 0), ({"max_restarts": 0}, 0)]
+)
 def test_without_restarts_the_death_is_raised(option, restarts):
     fake = FakeEngine()
     engine = make("driver", fake, **option)

@@ -179,6 +179,9 @@ void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a,
     a->ready = false;
     a->placing_since = now;
     wr_status status = w->killed ? w->kill_status : w->intended ? WR_E_ACTOR_DIED : WR_E_WORKER_DIED;
+    if (w->intended && w->kill_text == NULL) {
+        text = "it left by exit_actor()";
+    }
     if (!a->silent) {
         send_ended(core, a, status, !restarts, text);
     }

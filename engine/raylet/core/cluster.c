@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define JOIN_AGAIN_NS (200ull * 1000 * 1000)
+#define SYNC_SOON_NS (5ull * 1000 * 1000)
 
 static void join(wr_raylet_core *core, wr_time_ns now) {
     core->last_join = now;
@@ -294,7 +295,9 @@ void core_cluster_tick(wr_raylet_core *core, wr_time_ns now) {
         waits = core->classes[i] != NULL && (core->classes[i]->waits || core->classes[i]->demand > 0);
     }
     bool answers = core->used_count > 0 || core->received_count > 0;
-    if ((core->sync_dirty || waits || answers) && (core->last_sync == 0 || now - core->last_sync >= WR_SYNC_NS)) {
+    wr_res wish; /* while the GCS waits for room on our behalf, it hears of room soon */
+    wr_time_ns step = core_oldest_wish(core, now, &wish) ? SYNC_SOON_NS : WR_SYNC_NS;
+    if ((core->sync_dirty || waits || answers) && (core->last_sync == 0 || now - core->last_sync >= step)) {
         sync(core, now);
     }
     if (core->last_sent == 0) {

@@ -51,7 +51,7 @@ typedef enum wr_core_cmd_type {
     WR_CMD_PORT_FAIL,   /* port, status, text, flag: by the removal of its job (nobody reads it) */
     WR_CMD_PORT_CLOSE,  /* port */
     WR_CMD_REWIND,      /* port */
-    WR_CMD_SLOT_DEAD,   /* slot, status, text: what tasks without retries get; flag: its calls wait for a restart */
+    WR_CMD_SLOT_DEAD,   /* slot, worker (or NONE), job, status, text: what tasks without retries get; flag: its calls wait for a restart */
     WR_CMD_SPAWN,       /* worker */
     WR_CMD_KILL,        /* worker: SIGKILL to its process */
     WR_CMD_FORGET,      /* worker: nobody asks for it any more */

@@ -95,6 +95,7 @@ void wr_raylet_core_job_end(wr_raylet_core *core, wr_time_ns now, uint32_t numbe
         wr_core_cmd *cmd = core_cmd(core, WR_CMD_SLOT_DEAD);
         cmd->slot = job->driver_slot;
         cmd->worker = WR_CORE_NONE;
+        cmd->job = number;
         cmd->status = WR_E_OWNER_DIED;
         core_cmd_text(cmd, text);
     }

@@ -294,7 +294,9 @@ static void slot_dead(wr_raylet_core *core, const core_worker *w, const char *te
         cmd->status = WR_E_ACTOR_DIED;
     }
     cmd->flag = restarts;
-    core_cmd_text(cmd, w->killed ? w->kill_text : text);
+    cmd->job = w->job;
+    bool left = w->actor != NULL && w->intended;
+    core_cmd_text(cmd, w->kill_text != NULL && (w->killed || left) ? w->kill_text : left ? "it left by exit_actor()" : text);
 }
 
 /* A pool whose workers cannot be started must not keep its tasks waiting for ever. */

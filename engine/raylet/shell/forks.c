@@ -15,7 +15,7 @@ enum { FORK_FAILURES_MAX = 3, SPAWNS_PER_ANSWER = 64, ENV_MAX = 4096 };
 /* ---- The servers ---- */
 
 static void start_server(wr_shell *sh, shell_fork *fork) {
-    char log[WR_PATH_MAX], key[WR_PATH_MAX + 32], name[64];
+    char *log = fork->log, key[WR_PATH_MAX + 32], name[64];
     static int number;
     snprintf(name, sizeof name, "logs/fork_server_%d.log", ++number);
     if (wr_paths_join(sh->args.session_dir, name, log, NULL) != WR_OK) {
@@ -68,7 +68,7 @@ static void defer_failure(wr_shell *sh, uint32_t worker) {
 }
 
 void shell_fork_died(wr_shell *sh, shell_fork *fork) {
-    shell_death_text(fork->proc, NULL, sh->lost_text, sizeof sh->lost_text);
+    shell_death_text(fork->proc, fork->log, sh->lost_text, sizeof sh->lost_text);
     WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->lost_text);
     shell_proc_close(fork->proc);
     fork->proc = NULL;
@@ -313,6 +313,8 @@ static void log_files(wr_shell *sh, shell_worker *w, int pid) {
         size_t stem = strlen(paths[i]) - 4; /* ".out", ".err" */
         int n = snprintf(named, sizeof named, "%.*s-%d%s", (int)stem, paths[i], pid, paths[i] + stem);
         if (n > 0 && n < WR_PATH_MAX && link(paths[i], named) == 0) {
+            memcpy(i == 0 ? w->first_out : w->first_err, paths[i], strlen(paths[i]) + 1);
+            w->named = true;
             memcpy(paths[i], named, (size_t)n + 1);
         }
         shell_logs_add(sh, paths[i], w->job, pid, i == 1);
@@ -320,16 +322,10 @@ static void log_files(wr_shell *sh, shell_worker *w, int pid) {
 }
 
 void shell_logs_named(wr_shell *sh, uint32_t worker) {
-    const shell_worker *w = sh->workers[worker];
-    const char *paths[] = {w->out, w->err};
-    for (int i = 0; i < 2; i++) {
-        char first[WR_PATH_MAX];
-        snprintf(first, sizeof first, "%s", paths[i]);
-        char *dash = strrchr(first, '-'), *base = strrchr(first, '/');
-        if (w->proc != NULL && dash != NULL && dash > base) {
-            snprintf(dash, 8, "%s", paths[i] + strlen(paths[i]) - 4);
-            unlink(first);
-        }
+    shell_worker *w = sh->workers[worker];
+    if (w->named && w->slot != 0) {
+        unlink(w->first_out);
+        unlink(w->first_err);
     }
 }
 
@@ -558,6 +554,15 @@ wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, cons
         memmove(conn->fds, conn->fds + 1, conn->fd_count * sizeof conn->fds[0]);
     }
     shell_worker *w = worker != WR_CORE_NONE ? sh->workers[worker] : NULL;
+    bool known = w != NULL && w->proc != NULL && w->proc->pid == pid; /* its hello was faster than this report */
+    if (known) {
+        if (pidfd >= 0) {
+            close(pidfd);
+        }
+        log_files(sh, w, pid);
+        shell_logs_named(sh, worker);
+        return WR_OK;
+    }
     if (w == NULL || w->fork != fork || w->proc != NULL || pid <= 0) {
         if (pidfd >= 0) {
             close(pidfd);

@@ -10,7 +10,7 @@ extern char **environ;
 
 enum { EVENT_CONNECTED, EVENT_LOST, EVENT_MESSAGE };
 #define RESTART_WINDOW_NS (60ull * 1000 * 1000 * 1000)
-enum { RESTARTS_MAX = 5 };
+enum { RESTARTS_MAX = 5, FIRST_TRY_MS = 300 };
 
 static void push(wr_shell *sh, int type, wr_cluster_msg *msg, uint64_t epoch, uint64_t cluster_id, bool new_epoch) {
     struct shell_gcs_event *event = shell_alloc(sizeof *event);
@@ -102,19 +102,13 @@ wr_status shell_gcs_call(wr_shell *sh, uint64_t ticket, const wr_gcs_request *re
 /* ---- Its process ---- */
 
 static bool start_process(wr_shell *sh) {
-    char program[WR_PATH_MAX], store[WR_PATH_MAX], log[WR_PATH_MAX], listen[WR_PATH_MAX + 8], port[96];
+    char program[WR_PATH_MAX], log[WR_PATH_MAX];
     if (wr_paths_join(sh->args.bin_dir, "whipray-gcs", program, NULL) != WR_OK ||
-        wr_paths_join(sh->args.session_dir, "gcs.sqlite", store, NULL) != WR_OK ||
         wr_paths_join(sh->args.session_dir, "logs/gcs_server.out", log, NULL) != WR_OK) {
         return false;
     }
-    snprintf(listen, sizeof listen, "unix:%s/sockets/gcs", sh->args.session_dir);
-    snprintf(port, sizeof port, "%s:%d", sh->args.node_ip, sh->args.gcs_port);
-    char *argv[] = {program, "--listen", listen, "--store", store, "--token-file", sh->args.token_file, NULL, NULL, NULL};
-    if (sh->args.gcs_port > 0) {
-        argv[7] = "--listen";
-        argv[8] = port;
-    }
+    char *argv[] = {program, "--session-dir", sh->args.session_dir, "--listen", sh->gcs_target, "--token-file",
+                    sh->args.token_file, "--die-with-parent", NULL};
     int pid = shell_exec(argv, environ, log, log, NULL);
     sh->gcs = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
     if (sh->gcs == NULL) {
@@ -165,9 +159,18 @@ wr_status shell_gcs_start(wr_shell *sh, wr_error *err) {
     if (uv_async_init(&sh->loop, &sh->gcs_async, on_async) != 0) {
         return WR_FAIL(err, WR_E_IO, "the loop takes no async handle");
     }
-    snprintf(sh->gcs_target, sizeof sh->gcs_target, "unix:%s/sockets/gcs", sh->args.session_dir);
+    if (sh->args.gcs_port > 0) {
+        snprintf(sh->gcs_target, sizeof sh->gcs_target, "%s:%d", sh->args.node_ip, sh->args.gcs_port);
+    } else {
+        WR_TRY(wr_paths_join(sh->args.session_dir, "sockets/gcs", sh->gcs_socket, err));
+        snprintf(sh->gcs_target, sizeof sh->gcs_target, "unix:%s", sh->gcs_socket);
+    }
     if (!start_process(sh)) {
         return WR_FAIL(err, WR_E_IO, "whipray-gcs in %s cannot be started", sh->args.bin_dir);
+    }
+    /* The link tries again only after a while: let its first try find somebody. */
+    for (int i = 0; sh->gcs_socket[0] != 0 && access(sh->gcs_socket, F_OK) != 0 && i < FIRST_TRY_MS; i++) {
+        uv_sleep(1);
     }
     wr_gcs_link_opts opts = {.target = sh->gcs_target,
                              .credentials = {.token = sh->token},

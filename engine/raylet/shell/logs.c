@@ -9,7 +9,7 @@
 
 #define POLL_NS (900ull * 1000 * 1000)
 #define WANTED_NS (3000ull * 1000 * 1000) /* files are read for so long after the last poll */
-enum { CHUNK = 64 * 1024, LINE_MAX = 16 * 1024, LINES_PER_ANSWER = 500, TAILS_MAX = 4096 };
+enum { CHUNK = 64 * 1024, LINE_BYTES_MAX = 16 * 1024, LINES_PER_ANSWER = 500, TAILS_MAX = 4096 };
 
 void shell_log_last(const char *path, char *out, size_t size) {
     out[0] = 0;
@@ -119,7 +119,7 @@ static bool read_tail(shell_job *job, shell_tail *t) {
             used = (size_t)(end - chunk) + 1;
             any = true;
         }
-        bool cut = used == 0 && n >= LINE_MAX; /* a line without end is handed on in pieces */
+        bool cut = used == 0 && n >= LINE_BYTES_MAX; /* a line without end is handed on in pieces */
         if (cut || (t->dead && used < (size_t)n)) {
             size_t rest = (size_t)n - used;
             add_line(job, t, chunk + used, rest);

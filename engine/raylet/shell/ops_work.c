@@ -1,6 +1,7 @@
 /* Ops of drivers and workers: hello, classes, functions, actors, assignment, cancel. */
 #include "raylet/shell/shell.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -629,17 +630,23 @@ static wr_status cancel(wr_shell *sh, shell_conn *conn, uint64_t request, const 
     if (!runs) {
         return WR_OK;
     }
-    if (wr_record_get_int(body, "force", 0) == 0) {
+    bool force = wr_record_get_int(body, "force", 0) != 0;
+    if (!force) {
         wr_keeper_want_cancel(sh->keeper, slot, handle);
-        return WR_OK;
     }
     for (uint32_t i = 0; i < sh->worker_capacity; i++) {
         shell_worker *w = sh->workers[i];
         wr_core_worker_info info;
-        if (w != NULL && w->slot == slot && wr_raylet_core_worker_info(sh->core, i, &info)) {
-            if (info.state == WR_CW_ACTOR) {
-                return WR_FAIL(err, WR_E_INVALID, "force=True is not possible for calls of actors");
+        if (w == NULL || w->slot != slot || !wr_raylet_core_worker_info(sh->core, i, &info)) {
+            continue;
+        }
+        if (!force) { /* a Python worker takes SIGINT as the sign to look at the word, also in the middle of a sleep */
+            if (info.language == WR_LANGUAGE_PYTHON && w->proc != NULL) {
+                shell_kill(w->proc, SIGINT);
             }
+        } else if (info.state == WR_CW_ACTOR) {
+            return WR_FAIL(err, WR_E_INVALID, "force=True is not possible for calls of actors");
+        } else {
             w->cancelled = handle;
             wr_raylet_core_worker_kill(sh->core, i, WR_E_CANCELLED, "the task was cancelled by force");
         }
@@ -655,6 +662,11 @@ static wr_status cancel_children(wr_shell *sh, shell_conn *conn, uint64_t reques
     WR_TRY(want_handle(body, "handle", &handle, err));
     if (wr_cell_runner(sh->pool, handle, &slot, &epoch) && slot != WR_SLOT_RAYLET) {
         wr_keeper_want_cancel(sh->keeper, slot, handle);
+        for (uint32_t i = 0; i < sh->worker_capacity; i++) {
+            if (sh->workers[i] != NULL && sh->workers[i]->slot == slot && sh->workers[i]->proc != NULL) {
+                shell_kill(sh->workers[i]->proc, SIGINT);
+            }
+        }
     }
     return WR_OK;
 }

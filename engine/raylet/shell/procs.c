@@ -172,7 +172,8 @@ void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t
     if (log != NULL && log[0] != 0) {
         shell_log_last(log, last, sizeof last);
     }
-    snprintf(out, size, "the worker process (pid %d) %s%s%s", proc->pid, how,
+    static const char *const kinds[] = {"driver", "worker", "fork server", "GCS"};
+    snprintf(out, size, "the %s process (pid %d) %s%s%s", kinds[proc->kind], proc->pid, how,
              last[0] != 0 ? "; its last lines of output:\n" : "", last);
 }
 

@@ -14,7 +14,7 @@
 #include "raylet/core/core.h"
 #include "rpc/gcs_link.h"
 #include "shm/keeper.h"
-#include "store/error_value.h"
+#include "raylet/shell/errors.h"
 
 #include <pthread.h>
 #include <uv.h>
@@ -59,12 +59,13 @@ typedef struct shell_worker {
     shell_conn *conn;
     shell_fork *fork; /* that shall make it, or has */
     bool queued, asked, kill; /* waits in the fork server's queue; was handed to it; kill it when it is there */
-    char out[WR_PATH_MAX], err[WR_PATH_MAX];
+    char out[WR_PATH_MAX], err[WR_PATH_MAX], first_out[WR_PATH_MAX], first_err[WR_PATH_MAX];
+    bool named; /* out and err have the pid; first_* go when it said hello */
     uint64_t cancelled; /* handle of the task that its killing cancels; 0: none */
 } shell_worker;
 
 struct shell_fork { /* one fork server */
-    char *python;
+    char *python, log[WR_PATH_MAX];
     shell_proc *proc;
     shell_conn *conn;
     uint64_t ticket; /* of the fork_next that waits; 0: none */
@@ -152,7 +153,7 @@ typedef struct shell_call { /* of the GCS, on its way */
 
 struct wr_shell {
     shell_args args;
-    char token[WR_TOKEN_MAX + 1], socket_path[WR_PATH_MAX], gcs_target[WR_PATH_MAX + 8], gpu_ids[WR_GPUS_MAX][16];
+    char token[WR_TOKEN_MAX + 1], socket_path[WR_PATH_MAX], gcs_target[WR_PATH_MAX + 8], gcs_socket[WR_PATH_MAX], gpu_ids[WR_GPUS_MAX][16];
     char hostname[256];
     wr_node_id node_id;
     uint64_t cluster_id;

@@ -1,7 +1,7 @@
 /* python/src/rl/bridge.h: what the sources of whipray._rl share.
  *
- * This code converts types and nothing else. Arrays come and go as buffers of native float32; the GIL is released
- * while the library works. An object that is at work in one thread refuses the others.
+ * This code converts types and nothing else. Arrays come and go as buffers of native float32; the GIL is
+ * released while the library works. An object that is at work in one thread refuses the others.
  */
 #pragma once
 
@@ -14,8 +14,9 @@
 /* Raises the Python exception of a status; returns NULL. */
 PyObject *bridge_raise(wr_status status, const wr_error *error);
 
-/* Fills a config from a dict whose keys are the struct's members, with "hidden" a sequence and "activation" a name.
- * What is missing keeps its default; unknown keys raise TypeError. out->env borrows from `dict`. false: raised. */
+/* Fills a config from a dict whose keys are the struct's members, with "hidden" a sequence and "activation" a
+ * name. What is missing keeps its default; unknown keys raise TypeError. out->env borrows from `dict`. false:
+ * raised. */
 bool bridge_config(PyObject *dict, wr_rl_config *out);
 
 /* A view of contiguous float32, writable if asked. false: raised TypeError or BufferError. */

@@ -3,7 +3,15 @@
 #include <stddef.h>
 #include <string.h>
 
-typedef enum field_kind { FIELD_U32, FIELD_U64, FIELD_FLOAT, FIELD_BOOL, FIELD_TEXT, FIELD_HIDDEN, FIELD_ACTIVATION } field_kind;
+typedef enum field_kind {
+    FIELD_U32,
+    FIELD_U64,
+    FIELD_FLOAT,
+    FIELD_BOOL,
+    FIELD_TEXT,
+    FIELD_HIDDEN,
+    FIELD_ACTIVATION
+} field_kind;
 
 typedef struct field {
     const char *name;
@@ -66,7 +74,8 @@ static bool read_hidden(PyObject *value, wr_rl_config *out) {
     Py_ssize_t count = PyList_Size(list);
     bool ok = count <= WR_RL_LAYERS_MAX;
     if (!ok) {
-        PyErr_Format(PyExc_ValueError, "%zd hidden layers: the nearest allowed is %d", count, WR_RL_LAYERS_MAX);
+        PyErr_Format(PyExc_ValueError, "%zd hidden layers: the nearest allowed is %d", count,
+                     WR_RL_LAYERS_MAX);
     }
     for (Py_ssize_t i = 0; ok && i < count; i++) {
         unsigned long long width = 0;
@@ -170,12 +179,29 @@ static const struct {
     size_t offset;
     bool is_double;
 } stats_fields[] = {
-    STAT_DOUBLE(policy_loss),  STAT_DOUBLE(value_loss),      STAT_DOUBLE(entropy),     STAT_DOUBLE(kl),
-    STAT_DOUBLE(total_loss),   STAT_DOUBLE(clipped),         STAT_DOUBLE(value_clipped), STAT_DOUBLE(value_explained),
-    STAT_DOUBLE(grad_norm),    STAT_DOUBLE(kl_coeff),        STAT_DOUBLE(lr),          STAT_DOUBLE(entropy_coeff),
-    STAT_COUNT(samples_trained), STAT_COUNT(env_steps),      STAT_COUNT(episodes),     STAT_COUNT(window_episodes),
-    STAT_DOUBLE(return_mean),  STAT_DOUBLE(return_min),      STAT_DOUBLE(return_max),  STAT_DOUBLE(length_mean),
-    STAT_DOUBLE(length_min),   STAT_DOUBLE(length_max),      STAT_DOUBLE(return_best),
+    STAT_DOUBLE(policy_loss),
+    STAT_DOUBLE(value_loss),
+    STAT_DOUBLE(entropy),
+    STAT_DOUBLE(kl),
+    STAT_DOUBLE(total_loss),
+    STAT_DOUBLE(clipped),
+    STAT_DOUBLE(value_clipped),
+    STAT_DOUBLE(value_explained),
+    STAT_DOUBLE(grad_norm),
+    STAT_DOUBLE(kl_coeff),
+    STAT_DOUBLE(lr),
+    STAT_DOUBLE(entropy_coeff),
+    STAT_COUNT(samples_trained),
+    STAT_COUNT(env_steps),
+    STAT_COUNT(episodes),
+    STAT_COUNT(window_episodes),
+    STAT_DOUBLE(return_mean),
+    STAT_DOUBLE(return_min),
+    STAT_DOUBLE(return_max),
+    STAT_DOUBLE(length_mean),
+    STAT_DOUBLE(length_min),
+    STAT_DOUBLE(length_max),
+    STAT_DOUBLE(return_best),
 };
 enum { STATS = sizeof stats_fields / sizeof stats_fields[0] };
 
@@ -183,8 +209,9 @@ PyObject *bridge_stats(const wr_rl_update_stats *stats) {
     PyObject *tuple = PyTuple_New(STATS);
     for (Py_ssize_t i = 0; tuple != NULL && i < STATS; i++) {
         const char *at = (const char *)stats + stats_fields[i].offset;
-        PyObject *value = stats_fields[i].is_double ? PyFloat_FromDouble(*(const double *)(const void *)at)
-                                                    : PyLong_FromUnsignedLongLong(*(const uint64_t *)(const void *)at);
+        PyObject *value = stats_fields[i].is_double
+                              ? PyFloat_FromDouble(*(const double *)(const void *)at)
+                              : PyLong_FromUnsignedLongLong(*(const uint64_t *)(const void *)at);
         if (value == NULL) {
             Py_CLEAR(tuple);
         } else {

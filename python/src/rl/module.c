@@ -7,8 +7,8 @@ PyObject *bridge_raise(wr_status status, const wr_error *error) {
         const char *name;
         PyObject **type;
     } builtins[] = {
-        {"ValueError", &PyExc_ValueError},       {"TypeError", &PyExc_TypeError},
-        {"MemoryError", &PyExc_MemoryError},     {"NotImplementedError", &PyExc_NotImplementedError},
+        {"ValueError", &PyExc_ValueError},   {"TypeError", &PyExc_TypeError},
+        {"MemoryError", &PyExc_MemoryError}, {"NotImplementedError", &PyExc_NotImplementedError},
         {"OSError", &PyExc_OSError},
     };
     const char *name = wr_status_python(status);
@@ -21,7 +21,8 @@ PyObject *bridge_raise(wr_status status, const wr_error *error) {
 }
 
 bool bridge_floats_get(PyObject *object, bool writable, const char *what, bridge_floats *out) {
-    if (PyObject_GetBuffer(object, &out->view, (writable ? PyBUF_WRITABLE : 0) | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) {
+    if (PyObject_GetBuffer(object, &out->view,
+                           (writable ? PyBUF_WRITABLE : 0) | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) {
         return false;
     }
     const char *format = out->view.format == NULL ? "B" : out->view.format;
@@ -80,7 +81,8 @@ static PyObject *weights_parts(PyObject *self, PyObject *const *args, Py_ssize_t
     PyObject *list = PyList_New(0);
     wr_rl_weight part;
     for (uint32_t i = 0; list != NULL && wr_rl_weights_part(&config, i, &part, NULL) == WR_OK; i++) {
-        PyObject *item = Py_BuildValue("(snIII)", part.name, (Py_ssize_t)part.offset, part.rows, part.columns, part.stride);
+        PyObject *item = Py_BuildValue("(snIII)", part.name, (Py_ssize_t)part.offset, part.rows, part.columns,
+                                       part.stride);
         if (item == NULL || PyList_Append(list, item) != 0) {
             Py_CLEAR(list);
         }
@@ -124,19 +126,19 @@ static PyObject *peak_flops(PyObject *self, PyObject *const *args, Py_ssize_t co
         return NULL;
     }
     double flops;
-    Py_BEGIN_ALLOW_THREADS
-    flops = wr_rl_peak_flops((uint32_t)ms);
-    Py_END_ALLOW_THREADS
-    return PyFloat_FromDouble(flops);
+    Py_BEGIN_ALLOW_THREADS flops = wr_rl_peak_flops((uint32_t)ms);
+    Py_END_ALLOW_THREADS return PyFloat_FromDouble(flops);
 }
 
 #define FAST(function) ((PyCFunction)(void (*)(void))(function))
 static PyMethodDef functions[] = {
     {"check_config", FAST(check_config), METH_FASTCALL,
-     "check_config(config)\n--\n\nNumber of floats of the config's weights; raises ValueError naming what is wrong."},
+     "check_config(config)\n--\n\nNumber of floats of the config's weights; raises ValueError naming what is "
+     "wrong."},
     {"weights_parts", FAST(weights_parts), METH_FASTCALL,
      "weights_parts(config)\n--\n\nList of (name, offset, rows, columns, stride) of the flat weights."},
-    {"environments", FAST(environments), METH_FASTCALL, "environments()\n--\n\nNames of the environments in C."},
+    {"environments", FAST(environments), METH_FASTCALL,
+     "environments()\n--\n\nNames of the environments in C."},
     {"kernels", FAST(kernels), METH_FASTCALL,
      "kernels()\n--\n\nInstruction sets that this build and processor have, best first."},
     {"peak_flops", FAST(peak_flops), METH_FASTCALL,
@@ -159,7 +161,8 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "whipray._rl",
-    .m_doc = "Whipray's reinforcement learning in C: runners, learners, policies. Arrays are float32 buffers.",
+    .m_doc =
+        "Whipray's reinforcement learning in C: runners, learners, policies. Arrays are float32 buffers.",
     .m_methods = functions,
     .m_slots = slots,
 };

@@ -5,11 +5,10 @@
 
 /* All types share one layout: a C object, who owns it, and whether a thread is at work in it. */
 typedef struct handle {
-    PyObject_HEAD
-    void *object;
+    PyObject_HEAD void *object;
     void (*release)(void *);
-    PyObject *owner; /* keeps a lent object alive */
-    bool busy;       /* guarded by the GIL */
+    PyObject *owner;   /* keeps a lent object alive */
+    bool busy;         /* guarded by the GIL */
     uint32_t sizes[4]; /* Envs: count, obs, state; Policy: obs, actions */
 } handle;
 
@@ -56,7 +55,8 @@ static bool *busy_flag(handle *h) {
 
 static bool enter(handle *h) {
     if (*busy_flag(h)) {
-        PyErr_Format(PyExc_RuntimeError, "this %R is at work in another thread", (PyObject *)Py_TYPE((PyObject *)h));
+        PyErr_Format(PyExc_RuntimeError, "this %R is at work in another thread",
+                     (PyObject *)Py_TYPE((PyObject *)h));
         return false;
     }
     *busy_flag(h) = true;
@@ -103,7 +103,8 @@ static PyObject *runner_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     wr_rl_runner *runner;
     wr_error error = {0};
     wr_status status = wr_rl_runner_new(&config, &opts, &runner, &error);
-    return status != WR_OK ? bridge_raise(status, &error) : (PyObject *)handle_new(type, runner, runner_release);
+    return status != WR_OK ? bridge_raise(status, &error)
+                           : (PyObject *)handle_new(type, runner, runner_release);
 }
 
 static PyObject *runner_sample(handle *self, PyObject *const *args, Py_ssize_t count) {
@@ -120,10 +121,9 @@ static PyObject *runner_sample(handle *self, PyObject *const *args, Py_ssize_t c
     wr_status status = WR_OK;
     bool entered = enter(self);
     if (entered) {
-        Py_BEGIN_ALLOW_THREADS
-        status = wr_rl_runner_sample(self->object, weights.data, weights.count, out.data, out.count, &used, &error);
-        Py_END_ALLOW_THREADS
-        leave(self);
+        Py_BEGIN_ALLOW_THREADS status = wr_rl_runner_sample(self->object, weights.data, weights.count,
+                                                            out.data, out.count, &used, &error);
+        Py_END_ALLOW_THREADS leave(self);
     }
     bridge_floats_release(&weights);
     bridge_floats_release(&out);
@@ -134,21 +134,21 @@ static PyObject *runner_sample(handle *self, PyObject *const *args, Py_ssize_t c
 }
 
 /* A call that takes one array and returns nothing. */
-#define ARRAY_CALL(name, what, call)                                                               \
-    static PyObject *name(handle *self, PyObject *const *args, Py_ssize_t count) {                 \
-        bridge_floats in;                                                                          \
-        wr_error error = {0};                                                                      \
-        if (!takes(count, 1, what) || !bridge_floats_get(args[0], false, what, &in)) {             \
-            return NULL;                                                                           \
-        }                                                                                          \
-        bool entered = enter(self);                                                                \
-        wr_status status = entered ? call(self->object, in.data, in.count, &error) : WR_OK;        \
-        bridge_floats_release(&in);                                                                \
-        if (!entered) {                                                                            \
-            return NULL;                                                                           \
-        }                                                                                          \
-        leave(self);                                                                               \
-        return finish(status, &error);                                                             \
+#define ARRAY_CALL(name, what, call)                                                                         \
+    static PyObject *name(handle *self, PyObject *const *args, Py_ssize_t count) {                           \
+        bridge_floats in;                                                                                    \
+        wr_error error = {0};                                                                                \
+        if (!takes(count, 1, what) || !bridge_floats_get(args[0], false, what, &in)) {                       \
+            return NULL;                                                                                     \
+        }                                                                                                    \
+        bool entered = enter(self);                                                                          \
+        wr_status status = entered ? call(self->object, in.data, in.count, &error) : WR_OK;                  \
+        bridge_floats_release(&in);                                                                          \
+        if (!entered) {                                                                                      \
+            return NULL;                                                                                     \
+        }                                                                                                    \
+        leave(self);                                                                                         \
+        return finish(status, &error);                                                                       \
     }
 ARRAY_CALL(runner_restore, "restore(batch)", wr_rl_runner_restore)
 ARRAY_CALL(runner_set_state, "set_state(state)", wr_rl_runner_state_set)
@@ -156,18 +156,18 @@ ARRAY_CALL(learner_set_weights, "set_weights(weights)", wr_rl_learner_weights_se
 ARRAY_CALL(learner_set_state, "set_state(state)", wr_rl_learner_state_set)
 
 /* State as bytes. */
-#define STATE_CALL(name, type, size, get)                                                          \
-    static PyObject *name(handle *self, PyObject *const *args, Py_ssize_t count) {                 \
-        (void)args;                                                                                \
-        if (!takes(count, 0, "state()") || !enter(self)) {                                         \
-            return NULL;                                                                           \
-        }                                                                                          \
+#define STATE_CALL(name, type, size, get)                                                                    \
+    static PyObject *name(handle *self, PyObject *const *args, Py_ssize_t count) {                           \
+        (void)args;                                                                                          \
+        if (!takes(count, 0, "state()") || !enter(self)) {                                                   \
+            return NULL;                                                                                     \
+        }                                                                                                    \
         PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(size(self->object) * sizeof(float))); \
-        if (bytes != NULL) {                                                                       \
-            get((type *)self->object, (float *)(void *)PyBytes_AsString(bytes));                   \
-        }                                                                                          \
-        leave(self);                                                                               \
-        return bytes;                                                                              \
+        if (bytes != NULL) {                                                                                 \
+            get((type *)self->object, (float *)(void *)PyBytes_AsString(bytes));                             \
+        }                                                                                                    \
+        leave(self);                                                                                         \
+        return bytes;                                                                                        \
     }
 STATE_CALL(runner_state, wr_rl_runner, wr_rl_runner_state_floats, wr_rl_runner_state_get)
 STATE_CALL(learner_state, wr_rl_learner, wr_rl_learner_state_floats, wr_rl_learner_state_get)
@@ -193,13 +193,15 @@ static PyObject *learner_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     unsigned threads = 1;
     static char *names[] = {"config", "threads", NULL};
     wr_rl_config config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|I", names, &dict, &threads) || !bridge_config(dict, &config)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|I", names, &dict, &threads) ||
+        !bridge_config(dict, &config)) {
         return NULL;
     }
     wr_rl_learner *learner;
     wr_error error = {0};
     wr_status status = wr_rl_learner_new(&config, threads, &learner, &error);
-    return status != WR_OK ? bridge_raise(status, &error) : (PyObject *)handle_new(type, learner, learner_release);
+    return status != WR_OK ? bridge_raise(status, &error)
+                           : (PyObject *)handle_new(type, learner, learner_release);
 }
 
 /* Views of a sequence of arrays; all or none. */
@@ -255,10 +257,9 @@ static PyObject *learner_update(handle *self, PyObject *const *args, Py_ssize_t 
     wr_status status = WR_OK;
     bool entered = enter(self);
     if (entered) {
-        Py_BEGIN_ALLOW_THREADS
-        status = wr_rl_learner_update(self->object, b.batches, b.count, &stats, &error);
-        Py_END_ALLOW_THREADS
-        leave(self);
+        Py_BEGIN_ALLOW_THREADS status =
+            wr_rl_learner_update(self->object, b.batches, b.count, &stats, &error);
+        Py_END_ALLOW_THREADS leave(self);
     }
     batches_release(&b);
     if (!entered) {
@@ -282,16 +283,16 @@ static PyObject *learner_exercise(handle *self, PyObject *const *args, Py_ssize_
     wr_status status = WR_OK;
     bool entered = enter(self);
     if (entered) {
-        Py_BEGIN_ALLOW_THREADS
-        status = wr_rl_learner_exercise(self->object, b.batches, b.count, (uint32_t)rounds, &samples, &flop, &error);
-        Py_END_ALLOW_THREADS
-        leave(self);
+        Py_BEGIN_ALLOW_THREADS status = wr_rl_learner_exercise(self->object, b.batches, b.count,
+                                                               (uint32_t)rounds, &samples, &flop, &error);
+        Py_END_ALLOW_THREADS leave(self);
     }
     batches_release(&b);
     if (!entered) {
         return NULL;
     }
-    return status != WR_OK ? bridge_raise(status, &error) : Py_BuildValue("(Kd)", (unsigned long long)samples, flop);
+    return status != WR_OK ? bridge_raise(status, &error)
+                           : Py_BuildValue("(Kd)", (unsigned long long)samples, flop);
 }
 
 static PyObject *learner_weights(handle *self, PyObject *const *args, Py_ssize_t count) {
@@ -346,8 +347,8 @@ static PyObject *policy_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     static char *names[] = {"config", "weights", NULL};
     wr_rl_config config;
     bridge_floats weights;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO", names, &dict, &array) || !bridge_config(dict, &config) ||
-        !bridge_floats_get(array, false, "weights", &weights)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO", names, &dict, &array) ||
+        !bridge_config(dict, &config) || !bridge_floats_get(array, false, "weights", &weights)) {
         return NULL;
     }
     wr_rl_policy *policy;
@@ -387,17 +388,16 @@ static PyObject *policy_forward(handle *self, PyObject *const *args, Py_ssize_t 
                 values.count <= UINT32_MAX;
     bool entered = fits && enter(self);
     if (entered) {
-        Py_BEGIN_ALLOW_THREADS
-        wr_rl_policy_forward(self->object, obs.data, (uint32_t)values.count, logits.data, values.data);
-        Py_END_ALLOW_THREADS
-        leave(self);
+        Py_BEGIN_ALLOW_THREADS wr_rl_policy_forward(self->object, obs.data, (uint32_t)values.count,
+                                                    logits.data, values.data);
+        Py_END_ALLOW_THREADS leave(self);
     }
     bridge_floats_release(&obs);
     bridge_floats_release(&logits);
     bridge_floats_release(&values);
     if (!fits) {
-        PyErr_Format(PyExc_ValueError, "for n observations: obs [n, %u], logits [n, %u], values [n]", self->sizes[0],
-                     self->sizes[1]);
+        PyErr_Format(PyExc_ValueError, "for n observations: obs [n, %u], logits [n, %u], values [n]",
+                     self->sizes[0], self->sizes[1]);
     }
     if (!entered) {
         return NULL;
@@ -422,10 +422,9 @@ static PyObject *policy_play(handle *self, PyObject *const *args, Py_ssize_t cou
     bool fits = returns.count == lengths.count && returns.count < UINT32_MAX;
     bool entered = fits && enter(self);
     if (entered) {
-        Py_BEGIN_ALLOW_THREADS
-        wr_rl_policy_play(self->object, seed, (uint32_t)returns.count, sample == 1, returns.data, lengths.data);
-        Py_END_ALLOW_THREADS
-        leave(self);
+        Py_BEGIN_ALLOW_THREADS wr_rl_policy_play(self->object, seed, (uint32_t)returns.count, sample == 1,
+                                                 returns.data, lengths.data);
+        Py_END_ALLOW_THREADS leave(self);
     }
     bridge_floats_release(&returns);
     bridge_floats_release(&lengths);
@@ -454,7 +453,8 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     unsigned threads = 1;
     static char *names[] = {"config", "threads", NULL};
     wr_rl_config config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|I", names, &dict, &threads) || !bridge_config(dict, &config)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|I", names, &dict, &threads) ||
+        !bridge_config(dict, &config)) {
         return NULL;
     }
     wr_rl_loop *loop;
@@ -471,10 +471,8 @@ static PyObject *loop_train(handle *self, PyObject *const *args, Py_ssize_t coun
     wr_rl_update_stats stats;
     wr_error error = {0};
     wr_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = wr_rl_loop_train(self->object, &stats, &error);
-    Py_END_ALLOW_THREADS
-    leave(self);
+    Py_BEGIN_ALLOW_THREADS status = wr_rl_loop_train(self->object, &stats, &error);
+    Py_END_ALLOW_THREADS leave(self);
     return status != WR_OK ? bridge_raise(status, &error) : bridge_stats(&stats);
 }
 
@@ -492,14 +490,14 @@ static PyObject *loop_solve(handle *self, PyObject *const *args, Py_ssize_t coun
     wr_rl_update_stats stats;
     wr_error error = {0};
     wr_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = wr_rl_loop_solve(self->object, target, steps_max, &solved, &env_steps, &stats, &error);
-    Py_END_ALLOW_THREADS
-    leave(self);
+    Py_BEGIN_ALLOW_THREADS status =
+        wr_rl_loop_solve(self->object, target, steps_max, &solved, &env_steps, &stats, &error);
+    Py_END_ALLOW_THREADS leave(self);
     if (status != WR_OK) {
         return bridge_raise(status, &error);
     }
-    return Py_BuildValue("(NKN)", PyBool_FromLong(solved), (unsigned long long)env_steps, bridge_stats(&stats));
+    return Py_BuildValue("(NKN)", PyBool_FromLong(solved), (unsigned long long)env_steps,
+                         bridge_stats(&stats));
 }
 
 static PyObject *loop_learner(PyObject *self, void *closure) {
@@ -606,18 +604,21 @@ static PyObject *envs_step(handle *self, PyObject *const *args, Py_ssize_t count
                               {n, true, "terminated"},
                               {n, true, "truncated"}};
     Py_buffer views[5];
-    if (!takes(count, 5, "step(actions, obs, reward, terminated, truncated)") || !raws_get(args, wanted, 5, views)) {
+    if (!takes(count, 5, "step(actions, obs, reward, terminated, truncated)") ||
+        !raws_get(args, wanted, 5, views)) {
         return NULL;
     }
     wr_error error = {0};
-    wr_status status = wr_rl_envs_step(self->object, views[0].buf, views[1].buf, views[2].buf, views[3].buf, views[4].buf, &error);
+    wr_status status = wr_rl_envs_step(self->object, views[0].buf, views[1].buf, views[2].buf, views[3].buf,
+                                       views[4].buf, &error);
     raws_release(views, 5);
     return finish(status, &error);
 }
 
 static PyObject *envs_step_random(handle *self, PyObject *const *args, Py_ssize_t count) {
     const size_t n = self->sizes[0];
-    const raw_arg wanted[] = {{n * self->sizes[1] * sizeof(float), true, "obs"}, {n * sizeof(float), true, "reward"}};
+    const raw_arg wanted[] = {{n * self->sizes[1] * sizeof(float), true, "obs"},
+                              {n * sizeof(float), true, "reward"}};
     Py_buffer views[2];
     if (!takes(count, 3, "step_random(steps, obs, reward)")) {
         return NULL;
@@ -629,10 +630,9 @@ static PyObject *envs_step_random(handle *self, PyObject *const *args, Py_ssize_
     uint64_t episodes = 0;
     bool entered = enter(self);
     if (entered) {
-        Py_BEGIN_ALLOW_THREADS
-        episodes = wr_rl_envs_step_random(self->object, (uint32_t)steps, views[0].buf, views[1].buf);
-        Py_END_ALLOW_THREADS
-        leave(self);
+        Py_BEGIN_ALLOW_THREADS episodes =
+            wr_rl_envs_step_random(self->object, (uint32_t)steps, views[0].buf, views[1].buf);
+        Py_END_ALLOW_THREADS leave(self);
     }
     raws_release(views, 2);
     return entered ? PyLong_FromUnsignedLongLong(episodes) : NULL;
@@ -640,7 +640,8 @@ static PyObject *envs_step_random(handle *self, PyObject *const *args, Py_ssize_
 
 static PyObject *envs_state(handle *self, PyObject *const *args, Py_ssize_t count) {
     const size_t n = self->sizes[0];
-    const raw_arg wanted[] = {{n * self->sizes[3] * sizeof(float), true, "state"}, {n * sizeof(uint32_t), true, "steps"}};
+    const raw_arg wanted[] = {{n * self->sizes[3] * sizeof(float), true, "state"},
+                              {n * sizeof(uint32_t), true, "steps"}};
     Py_buffer views[2];
     if (!takes(count, 2, "state(state, steps)") || !raws_get(args, wanted, 2, views)) {
         return NULL;
@@ -652,7 +653,8 @@ static PyObject *envs_state(handle *self, PyObject *const *args, Py_ssize_t coun
 
 static PyObject *envs_set_state(handle *self, PyObject *const *args, Py_ssize_t count) {
     const size_t n = self->sizes[0];
-    const raw_arg wanted[] = {{n * self->sizes[3] * sizeof(float), false, "state"}, {n * sizeof(uint32_t), false, "steps"}};
+    const raw_arg wanted[] = {{n * self->sizes[3] * sizeof(float), false, "state"},
+                              {n * sizeof(uint32_t), false, "steps"}};
     Py_buffer views[2];
     if (!takes(count, 2, "set_state(state, steps)") || !raws_get(args, wanted, 2, views)) {
         return NULL;
@@ -669,7 +671,8 @@ static PyObject *envs_set_state(handle *self, PyObject *const *args, Py_ssize_t 
 static PyMethodDef runner_methods[] = {
     {"sample", FAST(runner_sample), METH_FASTCALL,
      "sample(weights, out)\n--\n\nPlays an iteration into out; returns the floats used."},
-    {"restore", FAST(runner_restore), METH_FASTCALL, "restore(batch)\n--\n\nGoes on from the end of a batch."},
+    {"restore", FAST(runner_restore), METH_FASTCALL,
+     "restore(batch)\n--\n\nGoes on from the end of a batch."},
     {"state", FAST(runner_state), METH_FASTCALL, "state()\n--\n\nThe environments' state as bytes."},
     {"set_state", FAST(runner_set_state), METH_FASTCALL, "set_state(state)\n--\n\nThe reverse of state."},
     {NULL, NULL, 0, NULL}};
@@ -681,10 +684,13 @@ static PyMethodDef learner_methods[] = {
     {"update", FAST(learner_update), METH_FASTCALL,
      "update(batches)\n--\n\nLearns from one iteration's batches; returns statistics in the order of STATS."},
     {"exercise", FAST(learner_exercise), METH_FASTCALL,
-     "exercise(batches, rounds)\n--\n\nGradients without learning: (samples, floating-point operations of one)."},
+     "exercise(batches, rounds)\n--\n\nGradients without learning: (samples, floating-point operations of "
+     "one)."},
     {"weights", FAST(learner_weights), METH_FASTCALL, "weights(out)\n--\n\nWrites the flat weights to out."},
-    {"set_weights", FAST(learner_set_weights), METH_FASTCALL, "set_weights(weights)\n--\n\nThe reverse of weights."},
-    {"set_rates", FAST(learner_set_rates), METH_FASTCALL, "set_rates(lr, entropy_coeff)\n--\n\nFor schedules."},
+    {"set_weights", FAST(learner_set_weights), METH_FASTCALL,
+     "set_weights(weights)\n--\n\nThe reverse of weights."},
+    {"set_rates", FAST(learner_set_rates), METH_FASTCALL,
+     "set_rates(lr, entropy_coeff)\n--\n\nFor schedules."},
     {"state", FAST(learner_state), METH_FASTCALL, "state()\n--\n\nWeights, optimiser and counters as bytes."},
     {"set_state", FAST(learner_set_state), METH_FASTCALL, "set_state(state)\n--\n\nThe reverse of state."},
     {NULL, NULL, 0, NULL}};
@@ -709,27 +715,29 @@ static PyMethodDef envs_methods[] = {
     {"step_random", FAST(envs_step_random), METH_FASTCALL,
      "step_random(steps, obs, reward)\n--\n\nSteps with actions drawn in C; returns episodes ended."},
     {"state", FAST(envs_state), METH_FASTCALL, "state(state, steps)\n--\n\nWrites state and steps taken."},
-    {"set_state", FAST(envs_set_state), METH_FASTCALL, "set_state(state, steps)\n--\n\nThe reverse of state."},
+    {"set_state", FAST(envs_set_state), METH_FASTCALL,
+     "set_state(state, steps)\n--\n\nThe reverse of state."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef envs_members[] = {
     {"shape", envs_shape, NULL, "(environments, floats of an observation, actions, floats of state).", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
-#define SLOTS(name, make, methods, members, doc)                                                   \
-    static PyType_Slot name[] = {{Py_tp_new, (void *)(make)},                                      \
-                                 {Py_tp_dealloc, (void *)handle_dealloc},                          \
-                                 {Py_tp_methods, methods},                                         \
-                                 {Py_tp_getset, members},                                          \
-                                 {Py_tp_doc, (void *)(doc)},                                       \
-                                 {0, NULL}};
+#define SLOTS(name, make, methods, members, doc)                                                             \
+    static PyType_Slot name[] = {{Py_tp_new, (void *)(make)}, {Py_tp_dealloc, (void *)handle_dealloc},       \
+                                 {Py_tp_methods, methods},    {Py_tp_getset, members},                       \
+                                 {Py_tp_doc, (void *)(doc)},  {0, NULL}};
 static PyGetSetDef no_members[] = {{NULL, NULL, NULL, NULL, NULL}};
 SLOTS(runner_slots, runner_new, runner_methods, runner_members,
-      "Runner(config, env_first=0, env_count=0, threads=0, iteration=0)\n--\n\nPlays a part of the config's environments.")
-SLOTS(learner_slots, learner_new, learner_methods, no_members, "Learner(config, threads=1)\n--\n\nLearns by PPO.")
-SLOTS(policy_slots, policy_new, policy_methods, no_members, "Policy(config, weights)\n--\n\nFixed weights, to play with.")
+      "Runner(config, env_first=0, env_count=0, threads=0, iteration=0)\n--\n\nPlays a part of the config's "
+      "environments.")
+SLOTS(learner_slots, learner_new, learner_methods, no_members,
+      "Learner(config, threads=1)\n--\n\nLearns by PPO.")
+SLOTS(policy_slots, policy_new, policy_methods, no_members,
+      "Policy(config, weights)\n--\n\nFixed weights, to play with.")
 SLOTS(loop_slots, loop_new, loop_methods, loop_members,
       "Loop(config, threads=1)\n--\n\nA runner and a learner in this process.")
-SLOTS(envs_slots, envs_new, envs_methods, envs_members, "Envs(env, count, seed=0)\n--\n\nEnvironments, to step by hand.")
+SLOTS(envs_slots, envs_new, envs_methods, envs_members,
+      "Envs(env, count, seed=0)\n--\n\nEnvironments, to step by hand.")
 
 static const struct {
     const char *name;

@@ -75,7 +75,7 @@ class AsyncActor:
         self._bell = _Bell(self._loop, self._look)
         self._loop.add_signal_handler(signal.SIGINT, self._on_cancel)
         self._life = worker_main
-        self._look()
+        self._loop.call_soon(self._look)  # not before the loop runs: sync methods ask for it
         try:
             self._loop.run_until_complete(self._done)
         finally:

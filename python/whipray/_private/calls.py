@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
+import signal
 from typing import Any
 
 from whipray import _core
@@ -158,13 +161,24 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
             f"cancel() takes an ObjectRef or an ObjectRefGenerator, not {type(ref).__name__}"
         )
     sessions.require()
-    state, slot, epoch = _core.cancel_local(ref)
+    if force:  # first: an actor refuses it
+        _ask_to_cancel(ref, force=True, recursive=recursive)
+    state, slot, _ = _core.cancel_local(ref)
+    if state == "cancelled" or force or _core.ready(ref):
+        return
+    _ask_to_cancel(ref, force=False, recursive=recursive)
     if state == "running":
-        sessions.call(
-            "cancel",
-            handle=ref.handle,
-            slot=slot,
-            epoch=epoch,
-            force=int(force),
-            recursive=int(recursive),
-        )
+        _interrupt(slot)
+
+
+def _ask_to_cancel(ref: Any, *, force: bool, recursive: bool) -> None:
+    """Tell the raylet that a running task is to be interrupted or ended."""
+    sessions.call("cancel", handle=ref.handle, force=int(force), recursive=int(recursive))
+
+
+def _interrupt(slot: int) -> None:
+    """Let the worker look at what it is asked to cancel."""
+    for worker in sessions.call("workers").get("workers") or []:
+        if worker.get("slot") == slot and worker.get("pid"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(worker["pid"]), signal.SIGINT)

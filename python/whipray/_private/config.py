@@ -8,18 +8,18 @@ from typing import Final
 alias_active = False
 """Whether ``import ray`` means this package in this process (see `whipray.compat`)."""
 
-_FALSE: Final = frozenset(("0", "false", "no", "off", ""))
+_FALSE: Final = frozenset(("0", "false", "no", "off"))
 
 
 def text(name: str, default: str | None = None) -> str | None:
-    """Return the setting `name`, e.g. ``text("ADDRESS")``; None when it is not set.
+    """Return the setting `name`, e.g. ``text("ADDRESS")``; None when it is not set, or empty.
 
     ``WHIPRAY_ADDRESS`` wins; ``RAY_ADDRESS`` counts under the alias only.
     """
     value = os.environ.get(f"WHIPRAY_{name}")
-    if value is None and alias_active:
+    if not value and alias_active:
         value = os.environ.get(f"RAY_{name}")
-    return default if value is None else value
+    return value or default
 
 
 def flag(name: str, default: bool) -> bool:

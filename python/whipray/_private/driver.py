@@ -356,6 +356,7 @@ def _connect(
         number=_core.session(),
         welcome=welcome,
         runtime_env=environment,
+        job_env=environment,
         node=node,
         log_to_driver=log_to_driver,
     )

@@ -64,7 +64,7 @@ _BY_STATUS: Final[dict[str, Callable[[str], BaseException]]] = {
     "ACTOR_UNAVAILABLE": ex.ActorUnavailableError,
     "UNSCHEDULABLE": ex.TaskUnschedulableError,
     "ENV_SETUP": ex.RuntimeEnvSetupError,
-    "PG_REMOVED": ex.TaskPlacementGroupRemoved,
+    "PG_REMOVED": ex._PlacementGroupRemoved,
     "PENDING_CALLS": ex.PendingCallsLimitExceeded,
     "DEVICE": RuntimeError,
     "DEVICE_MEMORY": MemoryError,

@@ -282,19 +282,22 @@ def _redirect(path: str, descriptor: int) -> None:
     os.close(target)
 
 
+def name_output() -> None:
+    """Let printed lines say which task or actor they come from."""
+    from whipray._private.output import NamedStream
+
+    sys.stdout = NamedStream(sys.stdout.buffer)
+    sys.stderr = NamedStream(sys.stderr.buffer)
+
+
 def enter(spawn: Spawn) -> None:
     """Make this forked process what the order says, before anything of the user is loaded."""
     _redirect(spawn.stdout, 1)
     _redirect(spawn.stderr, 2)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    from whipray.runtime_env import expand
-
+    name_output()
     for name in spawn.unset:
         os.environ.pop(name, None)
-    before = dict(os.environ)
-    for name, text in spawn.env.items():
-        os.environ[name] = expand(text, before)
+    os.environ.update(spawn.env)
     if spawn.niceness:
         try:
             os.nice(spawn.niceness)
@@ -339,9 +342,11 @@ def main() -> int:
     except (ProtocolError, record.RecordError) as error:
         print(f"whipray: fork server: {error}", file=sys.stderr)
         return 1
+    threads_given = any(name in os.environ for name in BLAS_VARIABLES)
     enter(spawn)
     from whipray._private import worker_main
 
+    worker_main.threads_were_given = threads_given
     return worker_main.main(spawn.socket_path, spawn.token, spawn.cookie)
 
 

@@ -16,7 +16,7 @@ from whipray import _core
 from whipray._private import session as sessions
 from whipray._private.ids import NodeID
 from whipray.exceptions import RayTaskError
-from whipray.runtime_env import merge, normalize, to_json
+from whipray.runtime_env import merge, normalize, wire
 
 logger = logging.getLogger("whipray")
 
@@ -129,9 +129,13 @@ class Placement:
 
 
 def current_environment(own: Mapping[str, Any] | None) -> str:
-    """Lay an option's runtime environment over what is inherited; the JSON of the result."""
+    """Lay an option's runtime environment over what is inherited; the raylet's text of it.
+
+    Empty for the job's own environment, which the raylet knows.
+    """
     session = sessions.require()
-    return to_json(merge(session.runtime_env, normalize(own)) if own else session.runtime_env)
+    wanted = merge(session.runtime_env, normalize(own)) if own else session.runtime_env
+    return "" if wanted == session.job_env else wire(wanted)
 
 
 def strategy_of(options: Mapping[str, Any], needs: Mapping[str, float]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ CYAN: Final = "\x1b[36m"
 PLAIN: Final = "\x1b[0m"
 WAIT_SECONDS: Final = 5.0
 """Limit of one poll; the raylet answers after at most one second."""
+CURSORS: Final = 1 << 32
 
 
 def prefix(line: dict[str, Any], node_ip: str) -> str:
@@ -120,23 +121,28 @@ class LogPrinter:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._poll()
-            except Exception:  # the cluster ends, or the connection was closed by stop()
-                return
+        try:
+            while not self._stopping.is_set():
+                request = _core.pack({"job": self._job, "cursor": self._cursor})
+                self._take(self._connection.call("log_poll", request, WAIT_SECONDS))
+        except Exception:  # the cluster has ended; what it said is in its log files
+            pass
+        finally:
+            self._connection.close()
 
-    def _poll(self) -> int:
-        request = {"job": self._job, "cursor": self._cursor}
-        reply = _core.unpack(self._connection.call("log_poll", _core.pack(request), WAIT_SECONDS))
-        lines = reply.get("lines") or []
+    def _take(self, reply: bytes) -> None:
+        """Print the lines of an answer that were not seen yet."""
+        fields = _core.unpack(reply)
+        lines = fields.get("lines") or []
+        end = int(fields["cursor"])
         now = time.monotonic()
         with self._lock:
-            self._cursor = int(reply["cursor"])
-            for line in lines:
+            # Lines have numbers, modulo 2**32; an answer may begin before what was seen.
+            seen = (self._cursor - (end - len(lines))) % CURSORS
+            for line in lines[seen if seen <= len(lines) else 0 :]:
                 self._dedup.add(line, now)
+            self._cursor = end
             self._dedup.flush(now)
-        return len(lines)
 
     def _print(self, line: dict[str, Any], text: str) -> None:
         stream: TextIO = sys.stderr if line.get("err") else sys.stdout
@@ -150,9 +156,13 @@ class LogPrinter:
             pass
 
     def stop(self) -> None:
-        """Print what is there already, and end."""
+        """Print what is there already; the thread ends by itself, after its present poll."""
         self._stopping.set()
-        self._thread.join(2.0)
+        before = (self._cursor - 1) % CURSORS  # not the newest line's: so it is answered at once
+        try:
+            request = _core.pack({"job": self._job, "cursor": before})
+            self._take(_core.call("log_poll", request, WAIT_SECONDS))
+        except Exception:  # the cluster has ended
+            pass
         with self._lock:
             self._dedup.flush(None)
-        self._connection.close()

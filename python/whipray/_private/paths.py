@@ -133,11 +133,12 @@ def session_of(address: str) -> Path | None:
     Parameters
     ----------
     address : str
-        A session's folder, its raylet's socket, or the ``host:port`` of its head.
+        A session's folder, one of its sockets, or the ``host:port`` of its head.
     """
+    address = address.removeprefix("unix:")
     if address.startswith("/"):
         path = Path(address)
-        if path.name == "raylet" and path.parent.name == "sockets":
+        if path.parent.name == "sockets":
             path = path.parent.parent
         return path if (path / "sockets" / "raylet").exists() else None
     host, _, port = address.rpartition(":")

@@ -52,6 +52,8 @@ class Session:
     welcome: dict[str, Any]
     runtime_env: dict[str, Any]
     """Of the job; for a worker, of what it runs."""
+    job_env: dict[str, Any]
+    """Of the job."""
     node: Node | None = None
     """The cluster that this process started, if it did."""
     logs: LogPrinter | None = None
@@ -62,6 +64,8 @@ class Session:
     """Function number -> object: keeps the ids in `exports` from being used again."""
     classes: dict[Any, tuple[int, int]] = dataclasses.field(default_factory=dict)
     """Key of a scheduling class -> (port, ring)."""
+    bound: weakref.WeakSet[Any] = dataclasses.field(default_factory=weakref.WeakSet)
+    """A worker's remote functions whose class may depend on its assignment."""
     lock: threading.RLock = dataclasses.field(default_factory=threading.RLock)
     log_to_driver: bool = True
 
@@ -115,18 +119,12 @@ class Session:
 
 _current: Session | None = None
 _forked = False
-generation = 0
-"""Changes whenever a session opens or closes."""
-
-on_close: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Objects with a `session_closed()` method."""
 
 
 def set_current(session: Session | None) -> None:
     """Make a session the process's own; None: there is none."""
-    global _current, generation
+    global _current
     _current = session
-    generation += 1
 
 
 def current() -> Session | None:

@@ -14,21 +14,25 @@ from __future__ import annotations
 import atexit
 import collections
 import contextlib
+import functools
 import inspect
+import json
 import logging
 import os
 import signal
 import sys
 import threading
 import traceback
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
 from whipray import _core
-from whipray._private import config, errors, functions, hooks
+from whipray._private import config, errors, functions, hooks, output
 from whipray._private import session as sessions
 from whipray._private.session import Assignment
 from whipray.exceptions import AsyncioActorExit, RayTaskError
+from whipray.runtime_env import INHERITED_VARIABLE
 
 logger = logging.getLogger("whipray")
 
@@ -50,11 +54,16 @@ class _Life:
         self.port = 0
         self.exit_code = 0
         self.cancels: collections.deque[int] = collections.deque(maxlen=CANCELS_KEPT)
-        self.on_cancel: Callable[[int], None] | None = None
-        self.user_set_threads = False
+        self.interrupted = 0
+        self.waited_for: list[Any] = []
+        self.warn_about_get = False
+        self.warned_about_get = False
 
 
 _life = _Life()
+
+threads_were_given = False
+"""Whether the user says how many threads libraries take; set by the fork server."""
 
 
 # ---- Cancellation ----------------------------------------------------------------------------
@@ -65,19 +74,104 @@ def was_cancel_asked(handle: int) -> bool:
     return handle in _life.cancels or _core.cancel_wanted() == handle
 
 
-def _on_interrupt(number: int, stack: Any) -> None:
+def _on_interrupt(number: int, stack: types.FrameType | None) -> None:
     """SIGINT: the raylet's sign that a task is to be cancelled.
 
     It may arrive after the task: only the one that is wanted is interrupted.
     """
     wanted = _core.cancel_wanted()
-    if not wanted:
+    if not wanted or wanted == _life.interrupted:
         return
     _life.cancels.append(wanted)
-    if _life.on_cancel is not None:
-        _life.on_cancel(wanted)
-    elif _life.instance is None and _core.cancel_is_current():
+    if _life.instance is None and _core.cancel_is_current():
+        _life.interrupted = wanted  # once: what the task does about it is not interrupted again
+        _cancel_children(stack)
         raise KeyboardInterrupt
+
+
+def _cancel_children(frame: types.FrameType | None) -> None:
+    """Cancel what the interrupted task started, as far as its variables still name it."""
+    from whipray._private.calls import cancel
+
+    for ref in _refs_in(frame):
+        with contextlib.suppress(Exception):
+            if _core.cancel_local(ref)[0] != "done":
+                cancel(ref)
+
+
+def _refs_in(frame: types.FrameType | None) -> list[Any]:
+    """References in the variables of a call stack, and those that `get` or `wait` waits for."""
+    found: list[Any] = []
+    values: list[Any] = list(_life.waited_for)
+    while frame is not None:
+        values += frame.f_locals.values()
+        frame = frame.f_back
+    for value in values:
+        if isinstance(value, dict):
+            items = list(value.values())
+        else:
+            items = list(value) if isinstance(value, (list, tuple, set)) else [value]
+        for item in items:
+            if isinstance(item, _core.ObjectRef):
+                found.append(item)
+            elif isinstance(item, _core.ObjectRefGenerator):
+                found.append(item.completed())
+    return found
+
+
+def _note_waits() -> None:
+    """Let `get` and `wait` note, in the main thread, what they wait for: a cancel may ask."""
+    import whipray
+
+    plain_get, plain_wait = _core.get, _core.wait
+    main = threading.get_ident()
+    noted = _life.waited_for
+
+    @functools.wraps(plain_get)
+    def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
+        if _life.warn_about_get and not _life.warned_about_get:
+            _warn_about_blocking_get()
+        if threading.get_ident() != main:
+            return plain_get(refs, timeout=timeout)
+        noted.append(refs)
+        try:
+            return plain_get(refs, timeout=timeout)
+        finally:
+            noted.pop()
+
+    @functools.wraps(plain_wait)
+    def wait(
+        refs: list[Any],
+        *,
+        num_returns: int = 1,
+        timeout: float | None = None,
+        fetch_local: bool = True,
+    ) -> tuple[list[Any], list[Any]]:
+        in_main = threading.get_ident() == main
+        if in_main:
+            noted.append(refs)
+        try:
+            return plain_wait(
+                refs, num_returns=num_returns, timeout=timeout, fetch_local=fetch_local
+            )
+        finally:
+            if in_main:
+                noted.pop()
+
+    whipray.get = get
+    whipray.wait = wait
+
+
+def _warn_about_blocking_get() -> None:
+    """Say once that `get` blocks the event loop, if it does."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    _life.warned_about_get = True
+    logger.warning("get() in an asyncio actor blocks its event loop; write 'await ref' instead")
 
 
 # ---- Functions and assignments ---------------------------------------------------------------
@@ -97,10 +191,10 @@ def _set_resources(assignment: Assignment) -> None:
     """Show what is assigned to libraries that look for it in the environment."""
     cpus = assignment.resources.get("CPU", 0)
     count = max(1, int(cpus))
-    if not _life.user_set_threads:
+    if not threads_were_given:
         os.environ["OMP_NUM_THREADS"] = str(count)
-    if count > 1 and not _life.user_set_threads:
-        _allow_threads(count)
+        if count > 1:
+            _allow_threads(count)
     if assignment.gpu_ids and not config.flag("EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", False):
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(assignment.gpu_ids)
 
@@ -141,7 +235,12 @@ def _on_assignment() -> bool:
     if kind == "none":
         return False
     session = sessions.require()
+    before = session.assignment
     session.assignment = _read_assignment(reply)
+    if (before.pg, before.capture) != (session.assignment.pg, session.assignment.capture):
+        for function in list(session.bound):
+            function._unbind()  # what it starts may belong to another group now
+        session.bound.clear()
     _set_resources(session.assignment)
     if kind == "class":
         return False
@@ -155,6 +254,7 @@ def _be_actor(session: sessions.Session, reply: dict[str, Any]) -> bool:
     """Make the actor and serve its calls; True when its life ended inside."""
     assignment = session.assignment
     _life.port = int(reply["port"])
+    output.actor_name = assignment.class_name
     errors.Origin.actor_id = assignment.actor_id.hex() if assignment.actor_id else None
     if not _construct(session, reply):
         return True
@@ -178,8 +278,9 @@ def _construct(session: sessions.Session, reply: dict[str, Any]) -> bool:
     try:
         cls, label, _ = _load_function(int(reply["function"]))
         _life.actor_class = cls
-        if assignment.asyncio:
-            _warn_about_blocking_get()
+        _life.warn_about_get = assignment.asyncio and config.flag(
+            "WARN_BLOCKING_GET_INSIDE_ASYNC", True
+        )
         task = _core.claim(sessions.handle_of(reply, "ctor"))
         while task is None:  # its arguments are not there yet
             _core.idle()
@@ -208,6 +309,9 @@ def _construct(session: sessions.Session, reply: dict[str, Any]) -> bool:
         return False
     _life.instance = instance
     errors.Origin.actor_repr = lambda: repr(instance)
+    if getattr(type(instance), "__repr__", None) is not object.__repr__:
+        with _errors_are_printed("__repr__"):
+            output.actor_name = repr(instance).replace("\n", " ")
     _core.set_methods(_method_table(cls, instance, label))
     task.finish(None)
     sessions.call("actor_ready", ok=1)
@@ -244,34 +348,6 @@ def _method_table(
 
 def _terminate() -> NoReturn:
     raise ActorExit
-
-
-def _warn_about_blocking_get() -> None:
-    """Let `get` say once that it blocks the event loop."""
-    import whipray
-
-    if not config.flag("WARN_BLOCKING_GET_INSIDE_ASYNC", True):
-        return
-    plain = _core.get
-    told = False
-
-    def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
-        nonlocal told
-        if not told:
-            import asyncio
-
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                pass
-            else:
-                told = True
-                logger.warning(
-                    "get() in an asyncio actor blocks its event loop; write 'await ref' instead"
-                )
-        return plain(refs, timeout=timeout, _use_object_store=_use_object_store)
-
-    whipray.get = get
 
 
 def current_actor_handle() -> Any:
@@ -402,16 +478,13 @@ def _prepare_job(job: dict[str, Any]) -> None:
         from whipray import compat
 
         compat.install()
-    _life.user_set_threads = any(name in os.environ for name in THREAD_VARIABLES)
 
 
-def _inherited_environment(job: dict[str, Any]) -> dict[str, Any]:
+def _inherited_environment(job_env: dict[str, Any]) -> dict[str, Any]:
     """The runtime environment that this worker was made for, which its children inherit."""
-    import json
-
-    text = os.environ.get("WHIPRAY_RUNTIME_ENV") or job.get("runtime_env") or ""
-    found = json.loads(text) if text else {}
-    return found if isinstance(found, dict) else {}
+    own = os.environ.pop(INHERITED_VARIABLE, "")
+    found: dict[str, Any] = json.loads(bytes.fromhex(own)) if own else job_env
+    return found
 
 
 def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
@@ -424,6 +497,7 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
     cookie : bytes
         Which of its orders this process answers.
     """
+    global threads_were_given
     hooks.install()
     _core.set_hooks(
         load_function=_load_function,
@@ -431,6 +505,7 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
         max_calls_reached=lambda: None,
     )
     signal.signal(signal.SIGINT, _on_interrupt)
+    _note_waits()
     hello = _core.pack({"cookie": cookie})
     try:
         welcome = _core.unpack(_core.connect(_core.KIND_WORKER, socket_path, token, hello))
@@ -438,23 +513,22 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
         print(f"whipray: a worker could not register: {error}", file=sys.stderr)
         os._exit(1)
     job = welcome.get("job_config") or {}
+    job_env = json.loads(job.get("runtime_env") or "{}")
+    environment = _inherited_environment(job_env)
     sessions.set_current(
         sessions.Session(
             kind=_core.KIND_WORKER,
             number=_core.session(),
             welcome=welcome,
-            runtime_env=_inherited_environment(job),
+            runtime_env=environment,
+            job_env=job_env,
         )
     )
+    given = {**(job.get("env") or {}), **environment.get("env_vars", {})}
+    threads_were_given = threads_were_given or any(name in given for name in THREAD_VARIABLES)
     errors.Origin.node_ip = str(welcome.get("node_ip") or "127.0.0.1")
-    os.environ["WHIPRAY_JOB_ID"] = sessions.require().job_id.hex()
-    os.environ["WHIPRAY_NODE_ID"] = sessions.require().node_id.hex()
-    os.environ["WHIPRAY_RAYLET_PID"] = str(welcome.get("raylet_pid") or 0)
     try:
         _prepare_job(job)
-        if config.alias_active:
-            for name in ("JOB_ID", "NODE_ID", "RAYLET_PID"):
-                os.environ[f"RAY_{name}"] = os.environ[f"WHIPRAY_{name}"]
         result = _core.run_worker()
     except (SystemExit, AsyncioActorExit) as stop:
         end_by(stop)

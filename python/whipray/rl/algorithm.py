@@ -97,7 +97,10 @@ class Algorithm:
 
     def _rates_now(self) -> tuple[float, float]:
         config = self.config
-        return (value_at(config.lr, self._env_steps), value_at(config.entropy_coeff, self._env_steps))
+        return (
+            value_at(config.lr, self._env_steps),
+            value_at(config.entropy_coeff, self._env_steps),
+        )
 
     def train(self) -> dict[str, Any]:
         """Run one iteration: sample a batch, learn from it.
@@ -210,13 +213,14 @@ class Algorithm:
         }
 
     def evaluate(self, parallel_train_future: Any = None) -> dict[str, Any]:
-        """Play ``evaluation_duration`` whole episodes with the present weights, which are not changed.
+        """Play ``evaluation_duration`` whole episodes with the present weights, which are not
+        changed.
 
         Returns
         -------
         dict
-            ``{"env_runners": {"episode_return_mean": ...}}``. Actions are the likeliest ones, unless the
-            evaluation_config says ``explore=True``.
+            ``{"env_runners": {"episode_return_mean": ...}}``. Actions are the likeliest ones,
+            unless the evaluation_config says ``explore=True``.
         """
         if parallel_train_future is not None:
             raise NotImplementedError("evaluation in parallel to training is not built yet")
@@ -291,7 +295,8 @@ class Algorithm:
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`get_state`, of the same or another algorithm with the same network.
 
-        Environments go on where they were if seed, number and split are the same; else they start anew.
+        Environments go on where they were if seed, number and split are the same; else they start
+        anew.
         """
         counters = state["counters"]
         same_stream = counters["seed"] == self._native["seed"]
@@ -304,8 +309,14 @@ class Algorithm:
         self._trained = counters["trained"]
         self._time_total = self._time_restored = counters["time_total"]
 
-    def save_to_path(self, path: Any = None, *, state: Any = None, filesystem: Any = None,
-                     use_msgpack: bool = False) -> str:
+    def save_to_path(
+        self,
+        path: Any = None,
+        *,
+        state: Any = None,
+        filesystem: Any = None,
+        use_msgpack: bool = False,
+    ) -> str:
         """Write a checkpoint directory; return its path."""
         if filesystem is not None or use_msgpack:
             raise NotImplementedError("save_to_path: filesystem and use_msgpack are not built yet")
@@ -324,10 +335,14 @@ class Algorithm:
     save = save_to_path
     save_checkpoint = save_to_path
 
-    def restore_from_path(self, path: Any, *, component: Any = None, filesystem: Any = None) -> None:
+    def restore_from_path(
+        self, path: Any, *, component: Any = None, filesystem: Any = None
+    ) -> None:
         """Go on from a checkpoint."""
         if component is not None or filesystem is not None:
-            raise NotImplementedError("restore_from_path: component and filesystem are not built yet")
+            raise NotImplementedError(
+                "restore_from_path: component and filesystem are not built yet"
+            )
         self.set_state(checkpoint.read(path))
 
     restore = restore_from_path
@@ -371,7 +386,9 @@ class Algorithm:
 
 def _only_module(module_id: str) -> None:
     if module_id != DEFAULT_MODULE_ID:
-        raise ValueError(f"there is no module '{module_id}'{nearest(module_id, [DEFAULT_MODULE_ID])}")
+        raise ValueError(
+            f"there is no module '{module_id}'{nearest(module_id, [DEFAULT_MODULE_ID])}"
+        )
 
 
 class PPO(Algorithm):

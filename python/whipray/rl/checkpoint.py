@@ -3,8 +3,8 @@
 ::
 
     metadata.json                                   format, version, class
-    config.json                                     what AlgorithmConfig.to_dict gave, and the C library's
-    state.json                                      counters
+    config.json                                     what AlgorithmConfig.to_dict gave, and the C
+    library's state.json                                      counters
     env_runner/FIRST_COUNT.bin                      state of a part of the environments
     learner_group/learner/state.bin                 weights, optimiser, counters
     learner_group/learner/rl_module/default_policy/weights.npy, config.json
@@ -65,8 +65,17 @@ def _decode(path: Path) -> Any:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def write(path: Any, *, config: dict[str, Any], native: dict[str, Any], counters: dict[str, Any], learner: bytes,
-          envs: list[tuple[int, int, bytes]], weights: Any, algorithm: str) -> str:
+def write(
+    path: Any,
+    *,
+    config: dict[str, Any],
+    native: dict[str, Any],
+    counters: dict[str, Any],
+    learner: bytes,
+    envs: list[tuple[int, int, bytes]],
+    weights: Any,
+    algorithm: str,
+) -> str:
     """Write a checkpoint.
 
     Parameters
@@ -132,7 +141,8 @@ def read(path: Any) -> dict[str, Any]:
 
 
 def read_module(path: Any) -> tuple[dict[str, Any], Any]:
-    """The C library's configuration and the flat weights, from a checkpoint or its module's folder."""
+    """The C library's configuration and the flat weights, from a checkpoint or its module's
+    folder."""
     root = Path(path)
     if not (root / "weights.npy").exists():
         root = root / _MODULE

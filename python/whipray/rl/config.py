@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 from whipray import _rl
 from whipray.rl.options import (
@@ -22,6 +22,7 @@ from whipray.rl.options import (
 )
 
 DEFAULT_MODULE_ID = "default_policy"
+Config = TypeVar("Config", bound="AlgorithmConfig")
 
 
 @dataclass
@@ -75,7 +76,8 @@ def _model_config(name: str, value: Any) -> DefaultModelConfig:
     for f in fields - _MODEL_BUILT:
         if getattr(model, f) != getattr(plain, f):
             raise NotImplementedError(
-                f"{name}: {f}={getattr(model, f)!r} is not built yet; only {getattr(plain, f)!r} is."
+                f"{name}: {f}={getattr(model, f)!r} is not built yet; "
+                f"only {getattr(plain, f)!r} is."
             )
     if isinstance(model.fcnet_hiddens, str) or not hasattr(model.fcnet_hiddens, "__iter__"):
         raise TypeError(f"fcnet_hiddens must be a list of int, not {model.fcnet_hiddens!r}")
@@ -112,7 +114,9 @@ def _fragment(name: str, value: Any) -> Any:
 def _learners(name: str, value: Any) -> int:
     count = int(whole(0)(name, value))
     if count > 1:
-        raise NotImplementedError(f"{name}={count} is not built yet; 0 (in the driver) and 1 (an actor) are.")
+        raise NotImplementedError(
+            f"{name}={count} is not built yet; 0 (in the driver) and 1 (an actor) are."
+        )
     return count
 
 
@@ -143,7 +147,9 @@ def _evaluation_config(name: str, value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
     if isinstance(value, AlgorithmConfig):
-        raise NotImplementedError(f"{name} must be a dict with 'explore'; whole configs are not built yet.")
+        raise NotImplementedError(
+            f"{name} must be a dict with 'explore'; whole configs are not built yet."
+        )
     given = dict(value)
     for key in given:
         if key != "explore":
@@ -151,7 +157,8 @@ def _evaluation_config(name: str, value: Any) -> dict[str, Any] | None:
     return given
 
 
-# Method -> keyword -> option. The order is that of RLlib's documentation; those that are Whipray's own are last.
+# Method -> keyword -> option. The order is that of RLlib's documentation; those that are Whipray's
+# own are last.
 OPTIONS: dict[str, dict[str, Option]] = {
     "environment": {
         "env": Option(None, _env),
@@ -282,7 +289,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "callbacks": {"callbacks_class": not_built()},
     "offline_data": {"input_": not_built("sampler"), "output": not_built()},
     "framework": {
-        "framework": Option("torch", one_of("torch")),  # accepted: the networks are native either way
+        "framework": Option(
+            "torch", one_of("torch")
+        ),  # accepted: the networks are native either way
         "torch_compile_learner": not_built(False),
         "torch_compile_worker": not_built(False),
     },
@@ -317,12 +326,13 @@ PPO_OPTIONS = {
 class AlgorithmConfig:
     """What an algorithm shall do; see :class:`PPOConfig`.
 
-    Each method takes keywords only, checks them at once and returns the config itself. An unknown keyword
-    raises TypeError and names the nearest; one of RLlib's that is not built raises NotImplementedError.
+    Each method takes keywords only, checks them at once and returns the config itself. An unknown
+    keyword raises TypeError and names the nearest; one of RLlib's that is not built raises
+    NotImplementedError.
     """
 
-    _options: dict[str, dict[str, Option]] = OPTIONS
-    _defaults: dict[str, Any] = {}
+    _options: ClassVar[dict[str, dict[str, Option]]] = OPTIONS
+    _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, algo_class: type | None = None) -> None:
         values: dict[str, Any] = {}
@@ -348,7 +358,9 @@ class AlgorithmConfig:
             raise AttributeError(f"cannot set '{name}': the config is frozen; change a copy()")
         option = self._find(name)
         if option is None:
-            raise AttributeError(f"{type(self).__name__} has no '{name}'{nearest(name, self._values)}")
+            raise AttributeError(
+                f"{type(self).__name__} has no '{name}'{nearest(name, self._values)}"
+            )
         self._values[name] = option.accept(name, value)
 
     def __repr__(self) -> str:
@@ -356,7 +368,7 @@ class AlgorithmConfig:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._values == other._values  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._values == other._values
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -369,7 +381,7 @@ class AlgorithmConfig:
                 return options[name]
         return None
 
-    def _apply(self, method: str, given: dict[str, Any]) -> AlgorithmConfig:
+    def _apply(self, method: str, given: dict[str, Any]) -> Self:
         if self._frozen:
             raise AttributeError(f"cannot call {method}(): the config is frozen; change a copy()")
         options = self._options[method]
@@ -378,74 +390,79 @@ class AlgorithmConfig:
             if name not in options:
                 where = [m for m, o in self._options.items() if name in o]
                 hint = f"; it belongs to .{where[0]}()" if where else nearest(name, options)
-                raise TypeError(f"{type(self).__name__}.{method}() got an unexpected keyword '{name}'{hint}")
+                raise TypeError(
+                    f"{type(self).__name__}.{method}() got an unexpected keyword '{name}'{hint}"
+                )
             accepted[name] = options[name].accept(name, value)
         self._values.update(accepted)
         return self
 
     # ---- RLlib's methods ----
 
-    def environment(self, env: Any = None, **options: Any) -> AlgorithmConfig:
+    def environment(self, env: Any = None, **options: Any) -> Self:
         """Set the environment, by its name."""
         return self._apply("environment", options if env is None else {"env": env, **options})
 
-    def env_runners(self, **options: Any) -> AlgorithmConfig:
-        """Set who samples: ``num_env_runners`` actors (0: the driver) of ``num_envs_per_env_runner`` each."""
+    def env_runners(self, **options: Any) -> Self:
+        """Set who samples: ``num_env_runners`` actors (0: the driver) of
+        ``num_envs_per_env_runner`` each."""
         return self._apply("env_runners", options)
 
-    def learners(self, **options: Any) -> AlgorithmConfig:
-        """Set who learns: the driver (``num_learners=0``) or an actor (1), and its ``num_threads_per_learner``."""
+    def learners(self, **options: Any) -> Self:
+        """Set who learns: the driver (``num_learners=0``) or an actor (1), and its
+        ``num_threads_per_learner``."""
         return self._apply("learners", options)
 
-    def training(self, **options: Any) -> AlgorithmConfig:
+    def training(self, **options: Any) -> Self:
         """Set hyperparameters."""
         return self._apply("training", options)
 
-    def rl_module(self, **options: Any) -> AlgorithmConfig:
-        """Set the network by ``model_config``, a :class:`DefaultModelConfig` or a dict of its fields."""
+    def rl_module(self, **options: Any) -> Self:
+        """Set the network by ``model_config``, a :class:`DefaultModelConfig` or a dict of its
+        fields."""
         return self._apply("rl_module", options)
 
-    def evaluation(self, **options: Any) -> AlgorithmConfig:
+    def evaluation(self, **options: Any) -> Self:
         """Set ``evaluation_interval`` (in iterations) and ``evaluation_duration`` (in episodes)."""
         return self._apply("evaluation", options)
 
-    def debugging(self, **options: Any) -> AlgorithmConfig:
+    def debugging(self, **options: Any) -> Self:
         """Set the ``seed``: equal seeds give equal bits, for any number of runners and threads."""
         return self._apply("debugging", options)
 
-    def reporting(self, **options: Any) -> AlgorithmConfig:
+    def reporting(self, **options: Any) -> Self:
         """Set how many episodes ``episode_return_mean`` is taken over."""
         return self._apply("reporting", options)
 
-    def checkpointing(self, **options: Any) -> AlgorithmConfig:
+    def checkpointing(self, **options: Any) -> Self:
         """Accepted for RLlib's programs."""
         return self._apply("checkpointing", options)
 
-    def fault_tolerance(self, **options: Any) -> AlgorithmConfig:
+    def fault_tolerance(self, **options: Any) -> Self:
         """Set whether, and how often, a runner that died is replaced."""
         return self._apply("fault_tolerance", options)
 
-    def resources(self, **options: Any) -> AlgorithmConfig:
+    def resources(self, **options: Any) -> Self:
         """Accepted for RLlib's programs."""
         return self._apply("resources", options)
 
-    def multi_agent(self, **options: Any) -> AlgorithmConfig:
+    def multi_agent(self, **options: Any) -> Self:
         """Not built yet."""
         return self._apply("multi_agent", options)
 
-    def callbacks(self, callbacks_class: Any = None, **options: Any) -> AlgorithmConfig:
+    def callbacks(self, callbacks_class: Any = None, **options: Any) -> Self:
         """Not built yet."""
         return self._apply("callbacks", {"callbacks_class": callbacks_class, **options})
 
-    def offline_data(self, **options: Any) -> AlgorithmConfig:
+    def offline_data(self, **options: Any) -> Self:
         """Not built yet."""
         return self._apply("offline_data", options)
 
-    def framework(self, framework: Any = "torch", **options: Any) -> AlgorithmConfig:
+    def framework(self, framework: Any = "torch", **options: Any) -> Self:
         """Accepted for RLlib's programs: the networks are native either way."""
         return self._apply("framework", {"framework": framework, **options})
 
-    def api_stack(self, **options: Any) -> AlgorithmConfig:
+    def api_stack(self, **options: Any) -> Self:
         """Accepted for RLlib's programs: there is only the new stack."""
         return self._apply("api_stack", options)
 
@@ -461,7 +478,7 @@ class AlgorithmConfig:
         """Always False for now."""
         return False
 
-    def copy(self, copy_frozen: bool | None = None) -> AlgorithmConfig:
+    def copy(self, copy_frozen: bool | None = None) -> Self:
         """Return a copy; frozen if this one is and `copy_frozen` is not False."""
         keep = self._frozen if copy_frozen is None else copy_frozen
         return _rebuild(type(self), _copy.deepcopy(self._values), bool(keep))
@@ -478,16 +495,18 @@ class AlgorithmConfig:
 
     get_state = to_dict
 
-    def update_from_dict(self, values: Mapping[str, Any]) -> AlgorithmConfig:
+    def update_from_dict(self, values: Mapping[str, Any]) -> Self:
         """Set values by name; an unknown one raises TypeError."""
         for name, value in values.items():
             if self._find(name) is None:
-                raise TypeError(f"{type(self).__name__} has no '{name}'{nearest(name, self._values)}")
+                raise TypeError(
+                    f"{type(self).__name__} has no '{name}'{nearest(name, self._values)}"
+                )
             setattr(self, name, value)
         return self
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> AlgorithmConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The reverse of :meth:`to_dict`."""
         return cls().update_from_dict(values)
 
@@ -534,7 +553,9 @@ class AlgorithmConfig:
     def validate(self) -> None:
         """Raise ValueError, naming the field, unless all values go together."""
         if self.env is None:
-            raise ValueError(f"no environment is set; use .environment(): {', '.join(_rl.environments())}")
+            raise ValueError(
+                f"no environment is set; use .environment(): {', '.join(_rl.environments())}"
+            )
         _rl.check_config(self.native(seed=0))
 
     def build_algo(self, env: Any = None, **unused: Any) -> Any:
@@ -551,7 +572,7 @@ class AlgorithmConfig:
     build = build_algo
 
 
-def _rebuild(cls: type[AlgorithmConfig], values: dict[str, Any], frozen: bool) -> AlgorithmConfig:
+def _rebuild(cls: type[Config], values: dict[str, Any], frozen: bool) -> Config:
     config = cls()
     object.__setattr__(config, "_values", values)
     object.__setattr__(config, "_frozen", frozen)
@@ -564,11 +585,13 @@ class PPOConfig(AlgorithmConfig):
     Whipray's own options of ``.training()``:
 
     value_unit : float
-        The value output counts in multiples of this return. The squared error, and so ``vf_clip_param``, is
-        in squared units: with long episodes the default of 1 cuts nearly every error and stops learning.
+        The value output counts in multiples of this return. The squared error, and so
+        ``vf_clip_param``, is in squared units: with long episodes the default of 1 cuts nearly
+        every error and stops learning.
     adam_betas, adam_epsilon : the optimiser's constants.
     gradient_slices : int
-        Fixed parts of each minibatch's sum; so many threads can share it, with equal bits for any number.
+        Fixed parts of each minibatch's sum; so many threads can share it, with equal bits for any
+        number.
 
     And of ``.learners()``:
 
@@ -576,8 +599,11 @@ class PPOConfig(AlgorithmConfig):
         Threads of the learner ("auto": as many as cores and slices). Runners sleep meanwhile.
     """
 
-    _options = {**OPTIONS, "training": {**OPTIONS["training"], **PPO_OPTIONS}}
-    _defaults = {
+    _options: ClassVar[dict[str, dict[str, Option]]] = {
+        **OPTIONS,
+        "training": {**OPTIONS["training"], **PPO_OPTIONS},
+    }
+    _defaults: ClassVar[dict[str, Any]] = {
         "lr": 5e-5,
         "num_epochs": 30,
         "minibatch_size": 128,
@@ -599,7 +625,11 @@ class PPOConfig(AlgorithmConfig):
         model = self.model_config
         values = self._values
         if seed is None:
-            seed = values["seed"] if values["seed"] is not None else int.from_bytes(os.urandom(8), "little")
+            seed = (
+                values["seed"]
+                if values["seed"] is not None
+                else int.from_bytes(os.urandom(8), "little")
+            )
         return {
             "env": values["env"],
             "seed": seed,
@@ -612,7 +642,9 @@ class PPOConfig(AlgorithmConfig):
             "lambda": values["lambda_"],
             "value_unit": values["value_unit"],
             "clip": values["clip_param"],
-            "value_clip": float("inf") if values["vf_clip_param"] is None else values["vf_clip_param"],
+            "value_clip": float("inf")
+            if values["vf_clip_param"] is None
+            else values["vf_clip_param"],
             "value_coeff": values["vf_loss_coeff"],
             "entropy_coeff": _start(values["entropy_coeff"]),
             "use_kl": values["use_kl_loss"],

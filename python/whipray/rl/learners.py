@@ -1,4 +1,5 @@
-"""What runs an iteration: a loop in this process, runner actors with a learner here, or a learner actor."""
+"""What runs an iteration: a loop in this process, runner actors with a learner here, or a learner
+actor."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ EnvStates = list[tuple[int, int, bytes]]
 class Engine(Protocol):
     """The parts of an algorithm that work: where they run is its only business."""
 
-    restarts: int
+    @property
+    def restarts(self) -> int:
+        """Runners replaced so far."""
 
     def iterate(self) -> Stats:
         """Sample and learn once; statistics in the order of ``_rl.STATS``."""
@@ -96,7 +99,9 @@ class LocalEngine:
 class DriverLearner:
     """Runner actors; the learner in this process reads their batches in place."""
 
-    def __init__(self, ray: Any, config: dict[str, Any], runners: RunnerGroup, threads: int) -> None:
+    def __init__(
+        self, ray: Any, config: dict[str, Any], runners: RunnerGroup, threads: int
+    ) -> None:
         self._ray = ray
         self._learner = _rl.Learner(config, threads)
         self._runners = runners
@@ -182,7 +187,8 @@ class LearnerActor:
 
 
 class RemoteLearner:
-    """A learner actor; batches and weights pass from actor to actor, the driver sees statistics alone."""
+    """A learner actor; batches and weights pass from actor to actor, the driver sees statistics
+    alone."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Train PPO on CartPole until it is solved: what ``./dev run`` runs.
 
-Environment runners are actors; batches and weights are objects of the store. Writes into the output folder::
+Environment runners are actors; batches and weights are objects of the store. Writes into the
+output folder::
 
     curve.png, curve.csv   the learning curve
     checkpoint/            what examples/play_cartpole.py loads
@@ -22,8 +23,18 @@ from whipray.rl.algorithm import Algorithm
 from whipray.rl.plot import save_curve
 from whipray.rl.settings import SETTINGS
 
-COLUMNS = ("iteration", "env_steps", "seconds", "return_mean", "episodes", "env_steps_per_s", "policy_loss",
-           "vf_loss", "entropy", "kl")  # fmt: skip
+COLUMNS = (
+    "iteration",
+    "env_steps",
+    "seconds",
+    "return_mean",
+    "episodes",
+    "env_steps_per_s",
+    "policy_loss",
+    "vf_loss",
+    "entropy",
+    "kl",
+)
 REDRAW_S = 0.1
 
 
@@ -57,7 +68,10 @@ class Progress:
         share = 0.0 if mean is None else max(0.0, min(1.0, mean / self._target))
         bar = "#" * round(30 * share)
         shown = "   -" if mean is None else f"{mean:6.1f}"
-        return f"[{bar:<30}] mean return {shown} of {self._target:g} | {env_steps:>9,} steps | {rate:>11,.0f} steps/s"
+        return (
+            f"[{bar:<30}] mean return {shown} of {self._target:g} | {env_steps:>9,} steps"
+            f" | {rate:>11,.0f} steps/s"
+        )
 
     def update(self, env_steps: int, rate: float, mean: float | None, last: bool = False) -> None:
         """Show the present state."""
@@ -69,7 +83,9 @@ class Progress:
             self._out.flush()
 
 
-def train(algo: Algorithm, target: float, env_steps_max: int, progress: Progress) -> tuple[list[tuple[Any, ...]], bool]:
+def train(
+    algo: Algorithm, target: float, env_steps_max: int, progress: Progress
+) -> tuple[list[tuple[Any, ...]], bool]:
     """Train until the mean return over the window of episodes reaches `target`.
 
     Returns
@@ -87,12 +103,28 @@ def train(algo: Algorithm, target: float, env_steps_max: int, progress: Progress
         seconds = time.perf_counter() - started
         steps = runners["num_env_steps_sampled_lifetime"]
         mean = runners.get("episode_return_mean")
-        rows.append((result["training_iteration"], steps, round(seconds, 6), mean, runners["num_episodes"],
-                     round(runners["num_env_steps_sampled"] / result["time_this_iter_s"]), learner["policy_loss"],
-                     learner["vf_loss"], learner["entropy"], learner["mean_kl_loss"]))  # fmt: skip
+        rows.append(
+            (
+                result["training_iteration"],
+                steps,
+                round(seconds, 6),
+                mean,
+                runners["num_episodes"],
+                round(runners["num_env_steps_sampled"] / result["time_this_iter_s"]),
+                learner["policy_loss"],
+                learner["vf_loss"],
+                learner["entropy"],
+                learner["mean_kl_loss"],
+            )
+        )
         solved = runners.get("episode_return_mean_best", 0.0) >= target
         done = solved or steps >= env_steps_max
-        progress.update(steps, steps / seconds, runners["episode_return_mean_best"] if solved else mean, last=done)
+        progress.update(
+            steps,
+            steps / seconds,
+            runners["episode_return_mean_best"] if solved else mean,
+            last=done,
+        )
         if done:
             return rows, solved
 
@@ -113,25 +145,47 @@ def save(out: Path, rows: list[tuple[Any, ...]], target: float, algo: Algorithm)
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Train PPO on CartPole-v1 until it is solved.")
-    parser.add_argument("--setting", choices=sorted(SETTINGS), default="quick", help="hyperparameters (docs/rl.md)")
-    parser.add_argument("--runners", type=int, default=2, help="environment runner actors; 0: sample in the driver")
-    parser.add_argument("--learners", type=int, default=0, choices=(0, 1), help="1: the learner is an actor too")
+    parser.add_argument(
+        "--setting", choices=sorted(SETTINGS), default="quick", help="hyperparameters (docs/rl.md)"
+    )
+    parser.add_argument(
+        "--runners", type=int, default=2, help="environment runner actors; 0: sample in the driver"
+    )
+    parser.add_argument(
+        "--learners", type=int, default=0, choices=(0, 1), help="1: the learner is an actor too"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--target", type=float, default=475.0, help="mean return over the last 100 episodes")
-    parser.add_argument("--max-steps", type=int, default=1_000_000, help="environment steps to give up after")
+    parser.add_argument(
+        "--target", type=float, default=475.0, help="mean return over the last 100 episodes"
+    )
+    parser.add_argument(
+        "--max-steps", type=int, default=1_000_000, help="environment steps to give up after"
+    )
     parser.add_argument("--out", type=Path, default=Path("results/cartpole"))
     return parser.parse_args(argv)
 
 
+COUNTED = (
+    ("calls_submitted", "calls sent"),
+    ("calls_executed", "calls run"),
+    ("objects_put", "objects put"),
+    ("bytes_put", "bytes put"),
+    ("objects_sealed", "objects sealed"),
+    ("bytes_sealed", "bytes sealed"),
+)
+
+
 def print_counters(counters: dict[str, Any]) -> None:
-    """Print what the engine counted, a line for each."""
+    """Print what the engine counted: a line for each process, and the sums."""
     if not counters:
         print("engine: no counters")
         return
-    width = max(len(name) for name in counters)
-    print("engine:")
-    for name, value in counters.items():
-        print(f"  {name:<{width}}  {value:,}" if isinstance(value, int) else f"  {name:<{width}}  {value}")
+    print(f"{'engine':>14} {'pid':>8}" + "".join(f" {title:>15}" for _, title in COUNTED))
+    rows = [(slot.get("kind", "?"), slot.get("pid", 0), slot) for slot in counters.get("slots", [])]
+    rows.append(("all", "", counters.get("total", {})))
+    for kind, pid, counted in rows:
+        figures = "".join(f" {int(counted.get(name) or 0):>15,}" for name, _ in COUNTED)
+        print(f"{kind:>14} {pid or '':>8}{figures}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -140,12 +194,20 @@ def main(argv: list[str] | None = None) -> int:
     config = SETTINGS[options.setting](options.runners)
     config.learners(num_learners=options.learners).debugging(seed=options.seed)
     distributed = options.runners > 0 or options.learners > 0
-    print(f"PPO on CartPole-v1: setting {options.setting}, seed {options.seed}, {options.runners} runner actors, "
-          f"learner {'an actor' if options.learners else 'in the driver'}")  # fmt: skip
+    print(
+        f"PPO on CartPole-v1: setting {options.setting}, seed {options.seed}, "
+        f"{options.runners} runner actors, "
+        f"learner {'an actor' if options.learners else 'in the driver'}"
+    )
     algo = config.build_algo()
     try:
         pids = algo.worker_pids()
-        rows, solved = train(algo, options.target, options.max_steps, Progress(sys.stdout, options.target, options.max_steps))
+        rows, solved = train(
+            algo,
+            options.target,
+            options.max_steps,
+            Progress(sys.stdout, options.target, options.max_steps),
+        )
         since_start = seconds_since_start()
         counters = engine_counters() if distributed else {}
         evaluation = algo.evaluate()["env_runners"]["episode_return_mean"]
@@ -169,10 +231,15 @@ def main(argv: list[str] | None = None) -> int:
         "engine": counters,
     }
     (options.out / "summary.json").write_text(json.dumps(summary, indent=1))
-    print(f"{'solved' if solved else 'not solved'} after {steps:,} steps in {seconds:.3f} s "
-          f"({steps / seconds:,.0f} steps/s; {since_start:.2f} s after the command began); "
-          f"10 fresh episodes, likeliest actions: mean return {evaluation:.1f}")  # fmt: skip
-    print(f"driver pid {os.getpid()}, runners {pids['env_runners']}, learner {summary['learner_pids']}")
+    print(
+        f"{'solved' if solved else 'not solved'} after {steps:,} steps in {seconds:.3f} s "
+        f"({steps / seconds:,.0f} steps/s; {since_start:.2f} s after the command began); "
+        f"10 fresh episodes, likeliest actions: mean return {evaluation:.1f}"
+    )
+    print(
+        f"driver pid {os.getpid()}, runners {pids['env_runners']}, "
+        f"learner {summary['learner_pids']}"
+    )
     if distributed:
         print_counters(counters)
     print(f"wrote {options.out}/curve.png, curve.csv, summary.json, checkpoint/")

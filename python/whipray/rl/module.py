@@ -1,4 +1,5 @@
-"""A trained network as RLlib's programs use it: observations in, logits and values out, in numpy."""
+"""A trained network as RLlib's programs use it: observations in, logits and values out, in
+numpy."""
 
 from __future__ import annotations
 
@@ -23,19 +24,24 @@ def weight_views(config: dict[str, Any], flat: Any) -> dict[str, Any]:
     Returns
     -------
     dict of str to ndarray
-        Views into `flat`: ``"shared.0.weight"`` [in, out], ``"shared.0.bias"`` [out], heads [outputs, in].
+        Views into `flat`: ``"shared.0.weight"`` [in, out], ``"shared.0.bias"`` [out], heads
+        [outputs, in].
     """
     views = {}
     for name, offset, rows, columns, stride in _rl.weights_parts(config):
         part = np.lib.stride_tricks.as_strided(
-            flat[offset:], shape=(rows, columns), strides=(4 * stride, 4), writeable=flat.flags.writeable
+            flat[offset:],
+            shape=(rows, columns),
+            strides=(4 * stride, 4),
+            writeable=flat.flags.writeable,
         )
         views[name] = part[0] if rows == 1 and name.endswith("bias") else part
     return views
 
 
 def flatten_weights(config: dict[str, Any], parts: Mapping[str, Any]) -> Any:
-    """The reverse of :func:`weight_views`; raises ValueError for parts that are missing, unknown or misshapen."""
+    """The reverse of :func:`weight_views`; raises ValueError for parts that are missing, unknown
+    or misshapen."""
     flat = np.zeros(_rl.check_config(config), np.float32)
     views = weight_views(config, flat)
     if set(parts) != set(views):
@@ -52,8 +58,8 @@ def flatten_weights(config: dict[str, Any], parts: Mapping[str, Any]) -> Any:
 class RLModule:
     """Policy and value network with fixed weights.
 
-    Where RLlib's modules take and return torch tensors, this one takes anything that numpy can read (CPU
-    tensors too) and returns numpy arrays.
+    Where RLlib's modules take and return torch tensors, this one takes anything that numpy can
+    read (CPU tensors too) and returns numpy arrays.
     """
 
     def __init__(self, config: dict[str, Any], flat: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,9 @@ def number(low: float, *, above: bool = False, optional: bool = False) -> Callab
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{name} must be a number, not {value!r}")
         if not (value > low if above else value >= low):
-            raise ValueError(f"{name} is {value}: it must be {'above' if above else 'at least'} {low}")
+            raise ValueError(
+                f"{name} is {value}: it must be {'above' if above else 'at least'} {low}"
+            )
         return float(value)
 
     return check
@@ -124,10 +127,12 @@ def schedule(low: float) -> Callable[[str, Any], Any]:
         for point in value:
             if not isinstance(point, (list, tuple)) or len(point) != 2:
                 raise ValueError(f"{name}: a schedule is [[step, value], ...], not {value!r}")
-            points.append((whole(0)(f"{name}'s step", point[0]), single(f"{name}'s value", point[1])))
+            points.append(
+                (whole(0)(f"{name}'s step", point[0]), single(f"{name}'s value", point[1]))
+            )
         if not points or points[0][0] != 0:
             raise ValueError(f"{name}: a schedule must start at step 0, not {value!r}")
-        if any(a[0] >= b[0] for a, b in zip(points, points[1:], strict=False)):
+        if any(a[0] >= b[0] for a, b in itertools.pairwise(points)):
             raise ValueError(f"{name}: the steps of a schedule must rise, not {value!r}")
         return points
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 import zlib
@@ -12,10 +13,21 @@ import numpy as np
 
 # 3 x 5 dots for each sign that an axis needs, a row in three bits.
 _SIGNS = {
-    "0": [7, 5, 5, 5, 7], "1": [2, 6, 2, 2, 7], "2": [7, 1, 7, 4, 7], "3": [7, 1, 7, 1, 7], "4": [5, 5, 7, 1, 1],
-    "5": [7, 4, 7, 1, 7], "6": [7, 4, 7, 5, 7], "7": [7, 1, 1, 1, 1], "8": [7, 5, 7, 5, 7], "9": [7, 5, 7, 1, 7],
-    ".": [0, 0, 0, 0, 2], "-": [0, 0, 7, 0, 0], "k": [4, 5, 6, 5, 5], "M": [5, 7, 7, 5, 5],
-}  # fmt: skip
+    "0": [7, 5, 5, 5, 7],
+    "1": [2, 6, 2, 2, 7],
+    "2": [7, 1, 7, 4, 7],
+    "3": [7, 1, 7, 1, 7],
+    "4": [5, 5, 7, 1, 1],
+    "5": [7, 4, 7, 1, 7],
+    "6": [7, 4, 7, 5, 7],
+    "7": [7, 1, 1, 1, 1],
+    "8": [7, 5, 7, 5, 7],
+    "9": [7, 5, 7, 1, 7],
+    ".": [0, 0, 0, 0, 2],
+    "-": [0, 0, 7, 0, 0],
+    "k": [4, 5, 6, 5, 5],
+    "M": [5, 7, 7, 5, 5],
+}
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -36,7 +48,9 @@ def encode_png(pixels: np.ndarray) -> bytes:
     rows[:, 1:] = pixels.reshape(height, -1)
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
@@ -70,7 +84,13 @@ class _Canvas:
         height, width, _ = self.pixels.shape
         self.pixels[max(0, y) : min(height, y + size), max(0, x) : min(width, x + size)] = colour
 
-    def line(self, a: tuple[float, float], b: tuple[float, float], colour: tuple[int, int, int], size: int) -> None:
+    def line(
+        self,
+        a: tuple[float, float],
+        b: tuple[float, float],
+        colour: tuple[int, int, int],
+        size: int,
+    ) -> None:
         steps = max(1, int(max(abs(b[0] - a[0]), abs(b[1] - a[1]))))
         for i in range(steps + 1):
             t = i / steps
@@ -111,15 +131,21 @@ def draw_chart(xs: Sequence[float], ys: Sequence[float], target: float | None = 
     if target is not None:
         canvas.line(place(x_low, target), place(x_high, target), (200, 80, 60), 1)
     points = [place(x, y) for x, y in zip(xs, ys, strict=True)]
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in itertools.pairwise(points):
         canvas.line(a, b, (30, 90, 170), 3)
     canvas.line((left, top), (left, bottom), (60, 60, 60), 2)
     canvas.line((left, bottom), (right, bottom), (60, 60, 60), 2)
     return encode_png(canvas.pixels)
 
 
-def save_curve(path: Path, xs: Sequence[float], ys: Sequence[float], target: float | None = None,
-               x_label: str = "environment steps", y_label: str = "mean return") -> None:
+def save_curve(
+    path: Path,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    target: float | None = None,
+    x_label: str = "environment steps",
+    y_label: str = "mean return",
+) -> None:
     """Write a learning curve.
 
     Parameters

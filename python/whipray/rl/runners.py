@@ -56,7 +56,8 @@ class EnvRunner:
         self._buffer = np.empty(self._runner.batch_floats, np.float32)
 
     def sample(self, weights: Any) -> Any:
-        """Play one iteration with `weights`; return its batch, which is valid until the next call."""
+        """Play one iteration with `weights`; return its batch, which is valid until the next
+        call."""
         used = self._runner.sample(weights, self._buffer)
         return self._buffer[:used]
 
@@ -72,11 +73,13 @@ class EnvRunner:
 class RunnerGroup:
     """The runner actors of an algorithm: sampled together, replaced when they die.
 
-    A dead runner's successor begins with the state that the environments had at the start of the iteration
-    (the end of the last batch), and so plays the very same iteration again.
+    A dead runner's successor begins with the state that the environments had at the start of the
+    iteration (the end of the last batch), and so plays the very same iteration again.
     """
 
-    def __init__(self, ray: Any, config: dict[str, Any], runners: int, options: dict[str, Any]) -> None:
+    def __init__(
+        self, ray: Any, config: dict[str, Any], runners: int, options: dict[str, Any]
+    ) -> None:
         self._ray = ray
         self._config = config
         self._options = options
@@ -114,7 +117,8 @@ class RunnerGroup:
             self._start(index)
 
     def ask(self, weights: Any) -> list[Any]:
-        """Ask all for an iteration with the weights that this reference is of; return their batches' references."""
+        """Ask all for an iteration with the weights that this reference is of; return their
+        batches' references."""
         return [sample(weights) for sample in self._sample]
 
     def receive(self, refs: list[Any], weights: Any) -> list[Any]:
@@ -184,7 +188,9 @@ class LocalRunner:
 
     def begin(self, iteration: int, states: list[bytes | None]) -> None:
         """Start before `iteration`, from a state if there is one."""
-        self._runner = EnvRunner(self._config, 0, self._config["env_count"], iteration, None, states[0])
+        self._runner = EnvRunner(
+            self._config, 0, self._config["env_count"], iteration, None, states[0]
+        )
 
     def ask(self, weights: Any) -> list[Any]:
         """Sample now; return a reference to the batch."""

@@ -16,13 +16,12 @@ Examples
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from whipray._private.suggest import nearest
 
-__all__ = ["RuntimeEnv", "RuntimeEnvConfig", "expand", "merge", "normalize", "to_json"]
+__all__ = ["RuntimeEnv", "RuntimeEnvConfig", "merge", "normalize", "to_json", "wire"]
 
 BUILT_FIELDS = ("env_vars",)
 KNOWN_FIELDS = (
@@ -46,7 +45,8 @@ KNOWN_FIELDS = (
     "_rocprof_sys",
 )
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+INHERITED_VARIABLE = "WHIPRAY_INHERITED_ENV"
+"""Holds the hex of a worker's runtime environment until the worker has read it."""
 
 
 class RuntimeEnvConfig(dict[str, Any]):
@@ -203,12 +203,13 @@ def to_json(env: Mapping[str, Any]) -> str:
     return json.dumps(env, sort_keys=True, separators=(",", ":")) if env else ""
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replace each ``${NAME}`` by the variable's value; an unknown one becomes empty.
+def wire(env: Mapping[str, Any]) -> str:
+    """Return the JSON that the raylet makes a worker's environment of.
 
-    Examples
-    --------
-    >>> expand("/opt/bin:${PATH}", {"PATH": "/bin"})
-    '/opt/bin:/bin'
+    The worker finds the whole of it in a variable, so that what it starts can inherit it.
     """
-    return _VARIABLE.sub(lambda match: variables.get(match[1], ""), text)
+    text = to_json(env)
+    if not text:
+        return ""
+    variables = {**env.get("env_vars", {}), INHERITED_VARIABLE: text.encode().hex()}
+    return to_json({**env, "env_vars": variables})

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -129,9 +130,6 @@ class GcsProcess {
   }
   pid_t pid() const { return pid_; }
   wr_rpc_credentials Credentials() {
-    cert_ = folder_.path + "/node.pem";
-    key_ = folder_.path + "/node.key";
-    ca_ = folder_.path + "/ca.pem";
     wr_rpc_credentials c = {};
     c.token = kToken;
     if (tls_) {
@@ -148,7 +146,7 @@ class GcsProcess {
   bool tls_, ok_ = true;
   int port_ = 0;
   pid_t pid_ = -1;
-  std::string cert_, key_, ca_;
+  const std::string cert_ = folder_.path + "/node.pem", key_ = folder_.path + "/node.key", ca_ = folder_.path + "/ca.pem";
 };
 
 inline wr_span Span(const std::string &s) { return wr_span_of(s.data(), static_cast<uint32_t>(s.size())); }
@@ -188,6 +186,7 @@ class TestLink {
     };
     wr_error err = {};
     status = wr_gcs_link_open(&opts, &link_, &err);
+    EXPECT_EQ(WR_OK, status) << err.text;
   }
   ~TestLink() {
     wr_gcs_link_close(link_);

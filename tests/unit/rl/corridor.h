@@ -13,4 +13,4 @@ float Reward(float x_after);
 bool Ends(float x_after);
 // Registers "Corridor-v0"; again does nothing.
 const wr_rl_env_ops *Register();
-}  // namespace corridor
+} // namespace corridor

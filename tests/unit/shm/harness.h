@@ -217,8 +217,19 @@ class Node {
   std::unique_ptr<Part> Open() {
     uint32_t slot = 0, epoch = 0;
     OpenSlot(&slot, &epoch);
-    return std::make_unique<Part>(pool, slot, epoch);
+    auto part = std::make_unique<Part>(pool, slot, epoch);
+    wr_proc_on_wait(part->get(), OnWait, this);
+    return part;
   }
+  // A part that waits for room lets the raylet look, unless a RayletThread does.
+  static bool OnWait(void *self) {
+    Node *node = static_cast<Node *>(self);
+    if (!node->threaded) {
+      node->Pass(2);
+    }
+    return true;
+  }
+  bool threaded = false;
   uint16_t Port(bool actor = false) {
     uint16_t port = 0;
     wr_error err = {};
@@ -270,11 +281,15 @@ class Node {
 // Runs passes in a thread while it lives; other uses of the keeper take its lock.
 class RayletThread {
  public:
-  explicit RayletThread(Node *node) : node_(node), thread_([this] { Loop(); }) {}
+  explicit RayletThread(Node *node) : node_(node) {
+    node->threaded = true;
+    thread_ = std::thread([this] { Loop(); });
+  }
   ~RayletThread() {
     stop_ = true;
     wr_pool_bell_ring(node_->pool);
     thread_.join();
+    node_->threaded = false;
   }
   std::mutex lock;
 

@@ -509,6 +509,24 @@ void ChaosDriver(const Chaos &chaos, Part *p, uint64_t seed) {
 
 class ChaosTest : public ::testing::Test {
  protected:
+  // What there is to know about a stall.
+  static std::string State(const Node &node, const Chaos &chaos, const std::vector<uint32_t> &slots) {
+    std::string text;
+    for (uint16_t port : {chaos.tasks, chaos.calls}) {
+      wr_port_info p;
+      wr_keeper_port_info(node.keeper, port, &p);
+      text += "port " + std::to_string(port) + " queued " + std::to_string(p.queued) + " ready " + std::to_string(p.ready) +
+              " sleepers " + std::to_string(p.sleepers) + "; ";
+    }
+    for (uint32_t slot : slots) {
+      wr_slot_info s;
+      wr_keeper_slot_info(node.keeper, slot, &s);
+      text += "slot " + std::to_string(slot) + " running " + std::to_string(s.running) + "; ";
+    }
+    const char *wrong = wr_keeper_check(node.keeper, nullptr, 0, false);
+    return text + (wrong == nullptr ? "" : wrong);
+  }
+
   void Run(uint64_t seed, int kills_wanted, uint32_t only) {
     wr_pool_geometry g = SmallGeometry();
     g.cell_extents = 2048;
@@ -552,7 +570,7 @@ class ChaosTest : public ::testing::Test {
         checks_seen = checks;
         progress_at = now;
       }
-      ASSERT_LT(now - progress_at, 15000000000u) << "stalled after " << kills << " kills";
+      ASSERT_LT(now - progress_at, 15000000000u) << "stalled after " << kills << " kills: " << State(node, chaos, slots);
       if (now < kill_at) {
         wr_pool_bell_wait(node.pool, seen, more ? 100000 : 300000);
         continue;

@@ -110,7 +110,12 @@ TEST(ErrorValue, WithoutRoomInTheHeapTheErrorIsCutNotLost) {
   std::string text(600, 'x');
   const wr_error error = Make(WR_E_TASK_FAILED, text, "");
   keeper.Stop();
-  wr_pool_poison(keeper.pool, "test");  // no allocation succeeds from here on
+  wr_pool_poison(keeper.pool, "test");  // so that no allocation waits
+  uint64_t block = 0;
+  for (uint64_t bytes = 1 << 20; bytes >= 512; bytes /= 2) {
+    while (wr_proc_heap_alloc(proc, bytes, &block, nullptr) == WR_OK) {
+    }
+  }
   wr_result result;
   wr_store_error_encode(keeper.pool, proc, &error, &result);
   EXPECT_EQ(WR_AT_INLINE, result.location);

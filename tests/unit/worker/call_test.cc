@@ -453,6 +453,85 @@ TEST(Call, AForkedChildReadsAnArrayAndLeavesNothingDisturbed) {
   driver.Unref(array);
 }
 
+// A driver that does one of everything; true: nothing failed. What failed has a status and a text.
+bool OneOfEverything(Driver &driver, bool *out_typed) {
+  wr_error err = {};
+  const std::string kilobyte(1024, 'k');
+  std::vector<wr_ref> refs;
+  bool well = true;
+  auto note = [&](wr_status status) {
+    well &= status == WR_OK;
+    *out_typed &= status == WR_OK || (status == WR_E_NO_MEMORY && err.text[0] != '\0');
+    err = {};
+    return status == WR_OK;
+  };
+  wr_ref ref = 0;
+  wr_value value = {};
+  value.stream = (const uint8_t *)kilobyte.data();
+  value.stream_bytes = kilobyte.size();
+  if (note(wr_put(driver.get(), &value, &ref, &err))) {
+    refs.push_back(ref);
+  }
+  wr_call call = driver.Call(kEcho, kilobyte.data(), kilobyte.size());
+  std::vector<wr_ref> pending;
+  for (int i = 0; i < 70; i++) {
+    if (note(wr_submit(driver.get(), &call, &ref, &err))) {
+      pending.push_back(ref);
+    }
+  }
+  call = driver.Call(kSum);
+  call.refs = pending.data();
+  call.ref_count = (uint32_t)pending.size();
+  if (note(wr_submit(driver.get(), &call, &ref, &err))) {
+    pending.push_back(ref);
+  }
+  const uint64_t items = 5;
+  call = driver.Call(kGenerate, &items, sizeof items);
+  call.flags = WR_CALL_STREAM;
+  wr_stream *stream = nullptr;
+  if (note(wr_submit(driver.get(), &call, &ref, &err))) {
+    if (note(wr_stream_open(driver.get(), ref, &stream, &err))) {
+      wr_stream_close(stream);
+    }
+    pending.push_back(ref);
+  }
+  note(wr_c_submit(driver.get(), "x", nullptr, 0, &ref, &err));
+  for (wr_ref p : pending) {
+    (void)wr_cancel(driver.get(), p, nullptr, nullptr);
+    wr_unref(driver.get(), p);
+  }
+  for (wr_ref r : refs) {
+    wr_unref(driver.get(), r);
+  }
+  return well;
+}
+
+TEST(Call, EachAllocationThatFailsIsATypedErrorAndTheNextCallWorks) {
+  FakeRaylet raylet;
+  int code = 1;
+  uint64_t failures = 0;
+  for (uint64_t n = 1; n < 200 && code == 1; n++) {
+    const pid_t child = fork();
+    if (child == 0) {
+      close_range(3, ~0u, 0);
+      Driver driver(raylet);
+      bool typed = true;
+      wr_alloc_fail_nth(n);
+      const bool well = OneOfEverything(driver, &typed);
+      wr_alloc_fail_nth(0);
+      const bool again = OneOfEverything(driver, &typed);
+      driver.Close();
+      _exit(!typed || !again ? 2 : well ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    code = WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+    failures += code == 1 ? 1 : 0;
+  }
+  EXPECT_EQ(0, code) << "after " << failures;
+  EXPECT_GT(failures, 5u);
+}
+
 TEST(Call, AForkedChildOfADriverIsRefusedByName) {
   FakeRaylet raylet;
   Driver driver(raylet);

@@ -182,6 +182,31 @@ TEST(Client, ACallUnderWayFailsWhenTheRayletDies) {
   killer.join();
 }
 
+TEST(Client, LeavingEndsACallThatAnotherThreadHasUnderWay) {
+  FakeRaylet raylet;
+  auto client = raylet.Connect();
+  std::atomic<int> begun{0};
+  std::vector<std::thread> callers;
+  std::atomic<int> ended{0};
+  for (int i = 0; i < 3; i++) {
+    callers.emplace_back([&] {
+      uint8_t *reply = nullptr;
+      uint64_t bytes = 0;
+      begun++;
+      const wr_status status = wr_client_call(client.get(), "never", nullptr, 0, 0, &reply, &bytes, nullptr);
+      ended += status == WR_E_STATE || status == WR_E_RAYLET_DIED ? 1 : 0;
+    });
+  }
+  while (begun < 3) {
+    sched_yield();
+  }
+  wr_client_leave(client.get());
+  for (auto &caller : callers) {
+    caller.join();
+  }
+  EXPECT_EQ(3, ended);
+}
+
 TEST(Client, AWorkerEndsWhenItsRayletDies) {
   FakeRaylet raylet;
   WorkerProcess worker(raylet);
@@ -194,7 +219,9 @@ TEST(Client, AWorkerThatIsToldToExitSaysGoodbye) {
   WorkerProcess worker(raylet);
   raylet.Assign(raylet.SlotOf(worker.pid), WR_ASSIGN_EXIT | WR_PORT_NONE);
   EXPECT_EQ(0, worker.Wait());
-  EXPECT_EQ(1u, raylet.byes);
+  while (raylet.byes == 0) {
+    sched_yield();
+  }
 }
 
 TEST(Client, ObjectIdsNameClusterIncarnationJobHandleAndIndex) {
@@ -233,6 +260,9 @@ TEST(Client, AfterLeavingViewsStayReadableAndAllElseIsRefused) {
   driver.Unref(ref);
   wr_client_leave(driver.get());  // a second time does nothing
   driver.Close();
+  while (raylet.LiveSlots() != 1) {  // until all that was sent was read
+    sched_yield();
+  }
   EXPECT_EQ(1u, raylet.byes);
 }
 

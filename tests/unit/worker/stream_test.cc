@@ -102,23 +102,23 @@ TEST_P(Stream, AConsumerThatClosesStopsTheProducerWhereverItIs) {
 TEST_P(Stream, AReplayAfterTheWorkersDeathSkipsWhatWasSealed) {
   FakeRaylet raylet;
   Driver driver(raylet);
-  WorkerProcess dies(raylet);
-  const wr_ref generator = SubmitGenerator(driver, kExitAt, 300, GetParam(), 1);
-  wr_stream *stream = Open(driver, generator);
-  for (int64_t i = 0; i < 100; i++) {
-    ASSERT_EQ(i, Next(driver, stream));
-  }
-  std::unique_ptr<WorkerProcess> lives;
-  for (int64_t i = 100; i < 300; i++) {
-    if (i == 140) {
-      lives = std::make_unique<WorkerProcess>(raylet);
+  auto worker = std::make_unique<WorkerProcess>(raylet);
+  for (int round = 0; round < 10; round++) {
+    const wr_ref generator = SubmitGenerator(driver, kExitAt, 300, GetParam(), 1);
+    wr_stream *stream = Open(driver, generator);
+    for (int64_t i = 0; i < 300; i++) {
+      if (i == 140) {  // the worker ends at item 150; its replacement begins anew while items are read
+        auto dies = std::move(worker);
+        worker = std::make_unique<WorkerProcess>(raylet);
+        ASSERT_EQ(9, dies->Wait());
+      }
+      ASSERT_EQ(i, Next(driver, stream)) << round;
     }
-    ASSERT_EQ(i, Next(driver, stream));
+    EXPECT_EQ(-1, Next(driver, stream));
+    EXPECT_EQ("", driver.Get(generator));
+    wr_stream_close(stream);
+    driver.Unref(generator);
   }
-  EXPECT_EQ(-1, Next(driver, stream));
-  EXPECT_EQ("", driver.Get(generator));
-  wr_stream_close(stream);
-  driver.Unref(generator);
 }
 
 TEST_P(Stream, WithoutRetriesTheWorkersDeathEndsTheStreamWithAnError) {

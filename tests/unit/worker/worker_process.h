@@ -298,7 +298,7 @@ inline int Loop(wr_client *client) {
         uint8_t *reply = nullptr;
         uint64_t bytes = 0;
         if (wr_client_call(client, "assignment", nullptr, 0, 0, &reply, &bytes, nullptr) != WR_OK) {
-          return 3;
+          return 4;
         }
         wr_bytes_free(reply);
         break;

@@ -1,0 +1,83 @@
+/* whipray stop: ends the cluster that `whipray start` left running, and nothing else. */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const cli_option options[] = {
+    {"force", 'f', false, "kill it at once"},
+    {"grace-period", 'g', true, "seconds until it is killed; default 16"},
+    {"temp-dir", 0, true, "as for start"},
+    {"help", 'h', false, "this text"},
+    {NULL, 0, false, NULL},
+};
+
+static bool ended(int pidfd, int timeout_ms) {
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+int cli_stop(int argc, char **argv) {
+    cli_values v;
+    wr_error err;
+    cli_cluster c;
+    wr_record reply;
+    double grace = 16;
+    memset(&err, 0, sizeof err);
+    if (cli_parse(options, argc, argv, &v, &err) != WR_OK) {
+        return cli_complain(&err);
+    }
+    if (cli_value(options, &v, "help") != NULL) {
+        cli_help("usage: whipray stop [option ...]", options);
+        return 0;
+    }
+    const char *text = cli_value(options, &v, "grace-period");
+    if (text != NULL && cli_number("grace-period", text, 0, 86400, &grace, &err) != WR_OK) {
+        return cli_complain(&err);
+    }
+    wr_status status = cli_connect(NULL, cli_value(options, &v, "temp-dir"), &c, &err);
+    if (status == WR_E_NOT_FOUND) {
+        if (c.session[0] != 0) {
+            wr_paths_current_clear(c.root, c.session); /* its raylet was killed */
+        }
+        printf("No cluster is running.\n");
+        return 0;
+    }
+    if (status != WR_OK) {
+        cli_disconnect(&c);
+        return cli_complain(&err);
+    }
+    /* The pid is the kernel's word about who listens at the session's socket; the pidfd keeps it from naming another. */
+    int pidfd = (int)syscall(SYS_pidfd_open, c.pid, 0);
+    if (pidfd < 0) {
+        cli_disconnect(&c);
+        printf("The cluster has ended.\n");
+        return 0;
+    }
+    bool force = cli_value(options, &v, "force") != NULL;
+    if (!force) {
+        status = cli_call(&c, "shutdown", 5ull * 1000000000, &reply, &err);
+        force = (status != WR_OK && status != WR_E_UNAVAILABLE) || !ended(pidfd, (int)(grace * 1000));
+    }
+    if (force && !ended(pidfd, 0)) {
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0); /* its processes end with it: parent-death signals */
+        (void)ended(pidfd, 5000);
+    }
+    bool gone = ended(pidfd, 0);
+    close(pidfd);
+    cli_disconnect(&c);
+    if (!gone) {
+        fprintf(stderr, "whipray: raylet %d does not end\n", (int)c.pid);
+        return 1;
+    }
+    wr_paths_current_clear(c.root, c.session);
+    unlink(c.socket);
+    printf("The cluster has ended.\n");
+    return 0;
+}
