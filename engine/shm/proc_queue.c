@@ -2,6 +2,10 @@
  * Everything here is a hint: queueing a task twice or not at all is repaired from its cell. */
 #include "shm/proc_internal.h"
 
+#include <sched.h>
+
+enum { CORE_EVERY = 16 };
+
 /* ---- Waking takers ---- */
 
 bool wr_port_wake_one(const wr_pool *pool, uint32_t port) {
@@ -96,6 +100,9 @@ wr_enqueued wr_proc_enqueue(wr_proc *p, uint32_t number, wr_handle handle) {
         return WR_ENQUEUE_FULL;
     }
     wr_port *port = &p->pool->ports[number];
+    if (WR_UNLIKELY(tail % CORE_EVERY == 0)) { /* who waits for us wants to know where we are */
+        WR_STORE_RELAXED(&p->slot->cpu, (uint32_t)sched_getcpu() + 1);
+    }
     WR_STORE_RELAXED(&ring->at[tail & p->pool->ring_mask], handle);
     WR_STORE_SEQ(&ring->tail, tail + 1); /* before the looks at nonempty and sleepers: section 3, pair 1 */
     if (!wr_slot_set_has(&port->nonempty, p->index)) {

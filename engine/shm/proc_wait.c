@@ -17,10 +17,24 @@ enum { LOOKS_PER_CLOCK = 64, CROWD_SLOTS_MAX = 64 };
 
 /* ---- Placement ---- */
 
-/* All live processes that said where they are share this core, and there is at least one. */
-static bool crowded(wr_proc *p) {
-    uint32_t here = (uint32_t)sched_getcpu() + 1, high = WR_LOAD(&p->pool->header->slot_high);
+/* Says in its slot which core this process runs on; a sleeper is nowhere. */
+static uint32_t publish_core(wr_proc *p) {
+    uint32_t here = (uint32_t)sched_getcpu() + 1;
     WR_STORE_RELAXED(&p->slot->cpu, here);
+    return here;
+}
+
+static int sleep_nowhere(wr_proc *p, const void *word, uint32_t seen, uint64_t timeout_ns) {
+    WR_STORE_RELAXED(&p->slot->cpu, 0);
+    wr_proc_count(p, WR_COUNTER_SLEEPS, 1);
+    int slept = wr_futex_wait(word, seen, timeout_ns);
+    publish_core(p);
+    return slept;
+}
+
+/* All live processes that are awake and said where share this core, and there is at least one. */
+static bool crowded(wr_proc *p) {
+    uint32_t here = publish_core(p), high = WR_LOAD(&p->pool->header->slot_high);
     bool any = false;
     for (uint32_t s = 1; s < high && s < CROWD_SLOTS_MAX && s < p->pool->geometry.slots; s++) {
         wr_slot *slot = wr_slot_at(p->pool, s);
@@ -117,10 +131,6 @@ static uint64_t sleep_time(uint64_t timeout_ns) {
     return timeout_ns < WR_SLEEP_MAX_NS ? timeout_ns : WR_SLEEP_MAX_NS;
 }
 
-static void count_sleep(wr_proc *p) {
-    wr_proc_count(p, WR_COUNTER_SLEEPS, 1);
-}
-
 /* Sets WAIT1 and sleeps on that very value: the seal's CAS sees the flag, or the value has changed already. */
 static int sleep_on_cell(wr_proc *p, wr_cell *cell, wr_handle handle, uint64_t timeout_ns) {
     uint64_t word = WR_LOAD(&cell->ctl);
@@ -135,8 +145,7 @@ static int sleep_on_cell(wr_proc *p, wr_cell *cell, wr_handle handle, uint64_t t
     if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) == WR_CELL_SEALED) {
         return 0;
     }
-    count_sleep(p);
-    return wr_futex_wait(wr_cell_futex(cell), (uint32_t)word, timeout_ns);
+    return sleep_nowhere(p, wr_cell_futex(cell), (uint32_t)word, timeout_ns);
 }
 
 wr_status wr_proc_wait(wr_proc *p, wr_handle handle, uint64_t timeout_ns, uint64_t spin_ns) {
@@ -242,8 +251,10 @@ wr_status wr_proc_wait_many(wr_proc *p, const wr_handle *handles, uint32_t count
         uint32_t bell_count = set_bells(p, handles, count, bells);
         ready = count_ready(pool, handles, count, enough);
         if (ready < enough && bell_count != 0 && (wr_alert(pool) & WR_ALERT_POISON) == 0) {
-            count_sleep(p);
+            WR_STORE_RELAXED(&p->slot->cpu, 0);
+            wr_proc_count(p, WR_COUNTER_SLEEPS, 1);
             late = sleep_on_bells(bells, bell_count, sleep_time(timeout_ns)) && timeout_ns <= WR_SLEEP_MAX_NS;
+            publish_core(p);
             ready = count_ready(pool, handles, count, enough);
         }
     }
@@ -282,9 +293,7 @@ void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
     }
     bool found = takes && (wr_proc_look(p, port, true) || wr_proc_can_steal(p, port));
     if (!found && WR_LOAD(&slot->assignment) == assignment && (wr_alert(pool) & WR_ALERT_POISON) == 0) {
-        count_sleep(p);
-        wr_futex_wait(&slot->bell, seen, WR_SLEEP_MAX_NS);
-        WR_STORE_RELAXED(&slot->cpu, (uint32_t)sched_getcpu() + 1);
+        sleep_nowhere(p, &slot->bell, seen, WR_SLEEP_MAX_NS);
     }
     if (takes && atomic_fetch_sub_explicit(&p->idlers, 1, memory_order_seq_cst) == 1) {
         wr_slot_set_remove(&pool->ports[port].sleepers, p->index);

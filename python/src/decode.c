@@ -551,6 +551,9 @@ PyObject *wr_py_value(wr_ref handle, uint32_t index, PyObject *ref, wr_py_loans 
             return wr_py_raise(&error);
         }
     }
+    if (ref != NULL) {
+        wr_settle(wr_py.client, handle); /* seen to be done: what the task had as arguments may go */
+    }
     switch (view.kind) {
     case WR_KIND_VALUE:
         if (WR_UNLIKELY(index != 0)) {

@@ -201,6 +201,10 @@ static int store_items(wr_py_task *t, wr_kind kind, PyObject *const *items, uint
         PyErr_NoMemory();
     }
     for (uint32_t k = 0; status == 0 && k < count; k++) {
+        if (items[k] == Py_None) { /* no byte at all */
+            values[k] = (wr_value){0};
+            continue;
+        }
         sinks[k] = wr_py_sink_take();
         status = sinks[k] != NULL ? wr_py_encode(sinks[k], items[k]) : -1;
         if (status == 0) {

@@ -409,7 +409,7 @@ class Task:
     def args(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decoded arguments; a failed argument raises its error (then call fail with it). What they lend ends with the task."""
     def run(self) -> Any:
-        """Calls and, unless the result is a coroutine or an async generator (returned as it is), finishes: DONE.
+        """Calls, drives a generator of a streaming call and, unless the result is a coroutine or an async generator (returned as it is), finishes: DONE.
         A failed argument or an exception seals the task: DONE. SystemExit and cancellation propagate as in run_worker."""
     def step(self, coroutine: Any) -> Any:
         """Eager first step (PyIter_Send): DONE when it ended (sealed), else what it yielded."""
@@ -424,7 +424,8 @@ class Task:
     def fail_system(self, status: str, text: str, hint: str = "") -> bool:
         """Seals with a Whipray error, e.g. "CANCELLED"."""
     def retry(self) -> bool:
-        """Gives the task back to be run again. False: no retries left: seal it."""
+        """Gives the task back to be run again. False: no retries left: seal it. An actor's call comes back by the next
+        take on its own lane, before all others."""
     def yield_item(self, value: Any, wait: bool = True) -> int:
         """Streaming: seals the next item. 0 done; 1 no room yet (only with wait False); 2 the consumer is gone: stop."""
     def abandon(self) -> None: ...

@@ -17,13 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-AGAINST = os.environ.get("WHIPRAY_COMPAT_AGAINST", "whipray")
-if AGAINST != "ray":
-    import whipray.compat  # noqa: F401
-
-os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-import ray  # noqa: E402
+from compat_helpers import AGAINST, ray
 
 INIT = {"num_cpus": 4, "resources": {"disk": 2}, "include_dashboard": False}
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import ray
-from helpers import Signal, Tally
+from compat_helpers import Signal, Tally
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

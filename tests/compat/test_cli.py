@@ -1,11 +1,12 @@
 """ray-compat section 20: start, stop, status."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
-from conftest import AGAINST
+from compat_helpers import AGAINST
 
 pytestmark = pytest.mark.usefixtures("no_cluster")
 
@@ -30,8 +31,14 @@ def cli(short_path):
     run("stop", "--force")
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def start(cli):
-    done = cli("start", "--head", "--num-cpus=2", "--port=0")
+    done = cli("start", "--head", "--num-cpus=2", f"--port={free_port()}")
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -94,9 +101,8 @@ def test_status_without_a_cluster(cli):
 
 
 def test_start_with_resources(cli, program):
-    done = cli(
-        "start", "--head", "--num-cpus=1", "--num-gpus=3", '--resources={"disk": 2}', "--port=0"
-    )
+    port = f"--port={free_port()}"
+    done = cli("start", "--head", "--num-cpus=1", "--num-gpus=3", '--resources={"disk": 2}', port)
     assert done.returncode == 0, done.stdout + done.stderr
     found = program(
         """

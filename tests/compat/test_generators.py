@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import ray
-from helpers import Signal, Tally
+from compat_helpers import Signal, Tally
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

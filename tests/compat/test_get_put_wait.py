@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import ray
-from helpers import Signal
+from compat_helpers import Signal
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import ray
-from conftest import AGAINST
+from compat_helpers import AGAINST
 
 pytestmark = pytest.mark.usefixtures("no_cluster")
 

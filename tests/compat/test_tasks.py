@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import ray
-from helpers import Signal, Tally
+from compat_helpers import Signal, Tally
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -199,7 +199,7 @@ def test_memory():
 
 
 def test_num_gpus_visible_devices(program):
-    program(
+    done = program(
         """
         import os, ray
         ray.init(num_cpus=1, num_gpus=2, include_dashboard=False)
@@ -209,10 +209,11 @@ def test_num_gpus_visible_devices(program):
             return os.environ["CUDA_VISIBLE_DEVICES"], ray.get_gpu_ids()
 
         seen, ids = ray.get(gpus.remote())
-        assert seen in ("0", "1"), seen
         assert [str(i) for i in ids] == [seen], ids
+        print("SEEN", seen)
         """
     )
+    assert "SEEN 0" in done.stdout or "SEEN 1" in done.stdout
 
 
 def test_infeasible_waits():

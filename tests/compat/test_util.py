@@ -59,7 +59,7 @@ def test_actor_pool_get_next_unordered(pool):
 
 
 def test_actor_pool_timeout(pool):
-    from helpers import Signal
+    from compat_helpers import Signal
 
     signal = Signal.remote()
     pool.submit(lambda actor, event: actor.wait.remote(event), signal)

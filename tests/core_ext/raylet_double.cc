@@ -2,9 +2,11 @@
 //
 // Prints the path of its socket and the token, a line each, then answers one line per line of stdin; its end is the program's.
 //   actor            opens an actor port for the next worker that says hello -> the port
+//   again PORT       the next worker that says hello gets that actor port -> ok
 //   stats            -> rows candidates heap_leased slots_live of the keeper
 //   assign PID PORT  gives a worker another port (0: none) -> ok
 //   exit PID         asks a worker to end -> ok
+//   hold HANDLE      the raylet holds an object that was shared -> ok
 //   dead PORT        an actor is dead for good: its calls fail -> ok
 //   kill             the raylet dies without a word -> ok
 #include <cstdio>
@@ -50,10 +52,14 @@ int main() {
   while (fgets(line, sizeof line, stdin) != nullptr) {
     int pid = 0;
     unsigned port = 0;
+    unsigned long long handle = 0;
     if (strcmp(line, "actor\n") == 0) {
       const uint16_t opened = raylet.OpenActorPort();
       raylet.AssignNextWorkerTo(opened);
       printf("%u\n", (unsigned)opened);
+    } else if (sscanf(line, "again %u", &port) == 1) {
+      raylet.AssignNextWorkerTo((uint16_t)port);
+      printf("ok\n");
     } else if (strcmp(line, "stats\n") == 0) {
       const wr_keeper_stats stats = raylet.Stats();
       printf("%llu %llu %llu %u\n", (unsigned long long)stats.rows, (unsigned long long)stats.candidates,
@@ -63,6 +69,10 @@ int main() {
       printf("ok\n");
     } else if (sscanf(line, "exit %d", &pid) == 1) {
       raylet.Assign(raylet.SlotOf(pid), WR_ASSIGN_EXIT);
+      printf("ok\n");
+    } else if (sscanf(line, "hold %llu", &handle) == 1) {
+      std::lock_guard<std::mutex> hold(raylet.lock);
+      wr_keeper_hold(raylet.keeper, handle);
       printf("ok\n");
     } else if (sscanf(line, "dead %u", &port) == 1) {
       std::lock_guard<std::mutex> hold(raylet.lock);

@@ -123,10 +123,8 @@ def test_a_forked_child_of_the_driver_gets_an_error_that_says_so(ray):
     still_works(ray)
 
 
-def _raylet_socket(ray) -> str:
-    session = ray.get_runtime_context().get_session_dir() if hasattr(
-        ray.get_runtime_context(), "get_session_dir") else ray._private.node.session_dir()
-    return os.path.join(session, "sockets", "raylet")
+def _raylet_socket(session_dir: str) -> str:
+    return os.path.join(session_dir, "sockets", "raylet")
 
 
 def test_a_wrong_token_is_refused_and_named(ray, tmp_path):
@@ -153,10 +151,10 @@ except Exception as error:
         b"GET / HTTP/1.1\r\n\r\n",
     ],
 )
-def test_a_malformed_frame_ends_only_its_own_connection(ray, frame):
+def test_a_malformed_frame_ends_only_its_own_connection(ray, session_dir, frame):
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(10)
-        s.connect(_raylet_socket(ray))
+        s.connect(_raylet_socket(session_dir))
         s.sendall(frame)
         s.shutdown(socket.SHUT_WR)
         while s.recv(4096):  # an error reply, then the end
@@ -164,8 +162,8 @@ def test_a_malformed_frame_ends_only_its_own_connection(ray, frame):
     still_works(ray)
 
 
-def test_the_sockets_folder_is_closed_to_other_users(ray):
-    path = _raylet_socket(ray)
+def test_the_sockets_folder_is_closed_to_other_users(ray, session_dir):
+    path = _raylet_socket(session_dir)
     mode = stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode)
     assert mode == 0o700
     if os.getuid() != 0:
@@ -209,13 +207,11 @@ def test_nothing_listens_outside_loopback(ray):
     assert all(address in loopback for inode, address in listening if inode in ours)
 
 
-def test_descriptors_used_up_is_an_error_that_names_the_limit():
+def test_descriptors_used_up_is_an_error_that_names_the_limit(ray):
     code = """
 import resource, whipray as ray
-soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-import os
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 files = []
-resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
 try:
     while True:
         files.append(open("/dev/null"))
@@ -227,7 +223,6 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 files.clear()
-resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 ray.init(num_cpus=1)
 @ray.remote
 def f():
@@ -237,16 +232,19 @@ print("then", ray.get(f.remote()))
     done = run_driver(code)
     assert "open files" in done.stdout.lower() or "descriptor" in done.stdout.lower()
     assert done.stdout.strip().endswith("then 1")
+    still_works(ray)
 
 
-def test_a_pool_of_another_layout_version_is_refused_by_both_numbers(ray):
+def test_a_pool_of_another_layout_version_is_refused_by_both_numbers(ray, session_dir):
     from whipray._private import record
 
+    with open(os.path.join(session_dir, "auth_token")) as f:
+        token = f.read().strip()
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(10)
-        s.connect(_raylet_socket(ray))
+        s.connect(_raylet_socket(session_dir))
         body = record.pack({"op": "hello", "kind": 1, "protocol": 1, "layout": 77, "pid": os.getpid(),
-                            "token": ray._private.node.token()})
+                            "token": token})
         s.sendall(struct.pack("<IHHQ", 12 + len(body), 1, 1, 1) + body)
         answer = s.recv(1 << 16)
     assert b"77" in answer and b"layout" in answer
@@ -293,54 +291,10 @@ except Exception as error:
 """
     out = run_driver(code).stdout
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert ("started" in out and int(out.split()[1]) <= total) or "memory" in out
-
-
-@pytest.mark.parametrize(
-    "call, error, named",
-    [
-        ("ray.get(5)", ValueError, "list"),
-        ("ray.get([5])", TypeError, "int"),
-        ("ray.wait(r)", TypeError, "list"),
-        ("ray.wait([r, r])", ValueError, "uplicate"),
-        ("ray.wait([r], num_returns=2)", ValueError, "num_returns"),
-        ("ray.wait([r], timeout=-1)", ValueError, "timeout"),
-        ("ray.put(r)", TypeError, "ObjectRef"),
-        ("ray.kill(5)", ValueError, "ctor"),
-        ("ray.cancel(5)", TypeError, "ObjectRef"),
-        ("f()", TypeError, "remote"),
-        ("f.remote()", TypeError, "x"),
-        ("f.remote(1, 2)", TypeError, ""),
-        ("f.options(num_cpu=1)", ValueError, "num_cpus"),
-        ("f.options(num_cpus=-1)", ValueError, "num_cpus"),
-        ("f.options(num_cpus='a')", TypeError, "num_cpus"),
-        ("f.options(resources={'CPU': 1})", ValueError, "CPU"),
-        ("ray.get_actor('nobody')", ValueError, "nobody"),
-        ("ray.get_actor('')", ValueError, "name"),
-        ("ray.remote(5)", TypeError, ""),
-        ("ray.init(num_cpus=1)", RuntimeError, "ignore_reinit_error"),
-    ],
-)
-def test_a_mistaken_call_is_refused_where_it_is_made(mistakes, call, error, named):
-    ray, names = mistakes
-    with pytest.raises(error) as caught:
-        eval(call, {"ray": ray, **names})
-    assert named in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def mistakes():
-    import whipray
-
-    whipray.init(num_cpus=1, log_to_driver=False)
-
-    @whipray.remote
-    def f(x):
-        return x
-
-    yield whipray, {"f": f, "r": whipray.put(1)}
-    still_works(whipray)
-    whipray.shutdown()
+    if out.startswith("started"):
+        assert int(out.split()[1]) <= total
+    else:
+        assert "memory" in out
 
 
 def test_the_limit_of_open_files_is_raised_for_the_cluster(ray):

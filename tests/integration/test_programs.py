@@ -154,8 +154,8 @@ print("different")
     assert "different" in run_driver(code).stdout
 
 
-def test_three_drivers_share_one_cluster_and_see_only_their_own_logs(tmp_path):
-    env = {**os.environ, "WHIPRAY_TMPDIR": str(tmp_path)}
+def test_three_drivers_share_one_cluster_and_see_only_their_own_logs(short_dir):
+    env = {**os.environ, "WHIPRAY_TMPDIR": short_dir}
     code = """
 import os, sys, time, whipray as ray
 ray.init(address="auto")
@@ -189,9 +189,8 @@ print("done", name, flush=True)
         subprocess.run([whipray, "stop"], check=True, env=env, timeout=60, capture_output=True)
 
 
-def test_two_virtual_environments_share_a_cluster(tmp_path):
-    env = {**os.environ, "WHIPRAY_TMPDIR": str(tmp_path / "cluster")}
-    (tmp_path / "cluster").mkdir(mode=0o700)
+def test_two_virtual_environments_share_a_cluster(tmp_path, short_dir):
+    env = {**os.environ, "WHIPRAY_TMPDIR": short_dir}
     other = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(other)], check=True)
     site = next((other / "lib").glob("python3*")) / "site-packages"

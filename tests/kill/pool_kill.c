@@ -68,11 +68,6 @@ static void use_slot_again(kill_who who) {
     kill_submit(who, &(kill_call){.task = TASK_KEEP, .refs = &kept, .ref_count = 1});
     kill_submit(who, &(kill_call){.task = TASK_HEAP, .id = 63});
     kill_others(AFTER_ROUNDS, NOBODY);
-    for (kill_who k = DRIVER; k < WHO_COUNT; k++) {
-        if (world->alive[k]) {
-            kill_collect(k);
-        }
-    }
     kill_check_rest(NOBODY);
     if (world->failed) {
         char first[sizeof world->why];
@@ -84,7 +79,8 @@ static void use_slot_again(kill_who who) {
 static void after_death(kill_who victim) {
     kill_reap(victim);
     if (victim == ACTOR) {
-        kill_actor_again();
+        kill_actor_attach();
+        kill_actor_begin();
         kill_others(AFTER_ROUNDS, NOBODY);
         kill_check_rest(NOBODY);
         return;
@@ -121,7 +117,8 @@ static void run_point(pid_t victim, bool ended) {
         after_death(who);
     } else {
         if (!world->alive[ACTOR] && !world->actor_port_dead) { /* the raylet reaped it */
-            kill_actor_again();
+            kill_actor_attach();
+            kill_actor_begin();
         }
         kill_others(AFTER_ROUNDS, NOBODY);
         kill_check_rest(NOBODY);
@@ -374,7 +371,9 @@ static void choose(const options *o, track *tracks, uint32_t track_count) {
     for (bool more = true; left != 0 && more;) {
         more = false;
         for (uint32_t k = 0; k < track_count && left != 0; k++) {
-            if (share[k] < tracks[k].length + 1) {
+            /* The raylet has one mode, and as many points as another victim in all. */
+            uint32_t more_points = tracks[k].scenario->victim == RAYLET ? MODES : 1;
+            for (; more_points != 0 && left != 0 && share[k] < tracks[k].length + 1; more_points--) {
                 share[k]++;
                 left--;
                 more = true;

@@ -825,6 +825,20 @@ static void actor_taken(void) {
     must_take(ACTOR, &world->claim);
 }
 
+static void actor_taken_ring_full(void) { /* all that the ring holds was called after it */
+    for (uint8_t k = 0; k < 15; k++) {
+        kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = (uint8_t)(10 + k), .to_actor = true});
+    }
+    must_take(ACTOR, &world->claim);
+    for (uint8_t k = 15; k < 20; k++) {
+        kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = (uint8_t)(10 + k), .to_actor = true});
+    }
+}
+
+static void actor_seals(void) {
+    kill_run(ACTOR, &world->claim);
+}
+
 static void actor_retries(void) {
     if (wr_proc_retry_in_place(proc_of(ACTOR), &world->claim)) {
         kill_run(ACTOR, &world->claim);
@@ -986,8 +1000,7 @@ static void reap_actor(void) {
 }
 
 static void rewind_actor(void) {
-    wr_keeper_actor_rewind(world->keeper, world->actor_port);
-    wr_keeper_port_state(world->keeper, world->actor_port, WR_PORT_OPEN, 0);
+    kill_actor_begin();
 }
 
 static void worker_dies_busy(void) {
@@ -1011,6 +1024,7 @@ static void actor_dies_busy(void) {
 static void actor_is_dead(void) {
     actor_taken();
     kill_reap(ACTOR);
+    kill_actor_attach();
 }
 
 static void actor_is_dead_ring_full(void) { /* DRIVER's ring is full, and its first calls are done: their places will be used */
@@ -1021,6 +1035,7 @@ static void actor_is_dead_ring_full(void) { /* DRIVER's ring is full, and its fi
         kill_run_next(ACTOR);
     }
     kill_reap(ACTOR);
+    kill_actor_attach();
     world->calls_anew = 4;
 }
 
@@ -1138,6 +1153,7 @@ const kill_scenario kill_scenarios[] = {
     {"actor: pending argument", ACTOR, actor_pending, actor_runs_two, UNFED},
     {"actor: pending argument behind others", ACTOR, actor_pending_behind, actor_runs_three, UNFED},
     {"actor: retry in place", ACTOR, actor_taken, actor_retries, UNFED},
+    {"actor: seal, ring full", ACTOR, actor_taken_ring_full, actor_seals, UNFED},
     {"actor: lapped ring", ACTOR, actor_lapped, actor_runs_two, UNFED},
     {"heap: small block", DRIVER, nothing, alloc_small, UNFED},
     {"heap: free small block", DRIVER, small_block, free_small, UNFED},

@@ -542,9 +542,12 @@ void kill_reap(kill_who who) {
     world->proc[who] = NULL;
 }
 
-void kill_actor_again(void) {
+void kill_actor_attach(void) {
     attach(ACTOR);
     memset(world->seen, 0, sizeof world->seen);
+}
+
+void kill_actor_begin(void) {
     wr_keeper_actor_rewind(world->keeper, world->actor_port);
     wr_keeper_port_state(world->keeper, world->actor_port, WR_PORT_OPEN, 0);
     world->alive[ACTOR] = true;
@@ -651,7 +654,8 @@ void kill_others(uint32_t rounds, kill_who victim) {
                 work(takers[k]);
             }
         }
-        for (size_t k = 0; k < WR_COUNT_OF(drivers); k++) {
+        /* Drivers are slow: what they have not got yet stands several passes of the raylet. */
+        for (size_t k = 0; k < WR_COUNT_OF(drivers) && r % 3 == 2; k++) {
             if (acts(drivers[k], victim)) {
                 kill_collect(drivers[k]);
             }
@@ -760,6 +764,11 @@ static void check_keeper(kill_who gone) {
 }
 
 void kill_check_rest(kill_who gone) {
+    for (kill_who who = DRIVER; who < WHO_COUNT; who++) {
+        if (acts(who, gone)) {
+            kill_collect(who);
+        }
+    }
     check_results(gone);
     kill_others(6, gone);
     if (!world->failed) {

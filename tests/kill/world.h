@@ -124,7 +124,9 @@ bool kill_value(wr_handle handle, uint32_t *out);
 void kill_pass(void);
 void kill_attach(kill_who who);
 void kill_reap(kill_who who);
-void kill_actor_again(void);
+/* A new incarnation of the actor: its process, then its first look at the calls. */
+void kill_actor_attach(void);
+void kill_actor_begin(void);
 void kill_fail_actor_port(void);
 wr_result kill_error_result(void);
 

@@ -48,21 +48,19 @@ def test_two_runners_solve_cartpole_through_the_store(engine, learners):
         assert len(set(pids["env_runners"])) == 2
         assert len(pids["learners"]) == learners
         assert os.getpid() not in pids["env_runners"] + pids["learners"]
+        before = counters_of([os.getpid()])[os.getpid()]
         result = train_until_solved(algo)
         steps = result["env_runners"]["num_env_steps_sampled_lifetime"]
-        record_bytes = (
-            4 * 16
-        )  # observation, action, advantage, target, value, two log-probabilities, padding
+        # Observation, action, advantage, target, value, two log-probabilities, padding.
+        record_bytes = 4 * 16
         counted = counters_of(pids["env_runners"])
         assert sum(c["bytes_sealed"] for c in counted.values()) >= steps * record_bytes
         for c in counted.values():
             assert c["calls_executed"] >= algo.iteration
             assert c["objects_sealed"] >= algo.iteration
-        if (
-            learners == 0
-        ):  # the weights: one object of an iteration, put once and read by both runners
+        if learners == 0:  # an iteration's weights: one object, put once, read by both runners
             own = counters_of([os.getpid()])[os.getpid()]
-            assert own["objects_put"] == algo.iteration
+            assert own["objects_put"] - before["objects_put"] == algo.iteration
         assert algo.evaluate()["env_runners"]["episode_return_mean"] >= 450
     finally:
         algo.stop()

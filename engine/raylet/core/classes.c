@@ -127,12 +127,17 @@ void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t po
     c->sleepers = info->sleepers;
 }
 
-/* How many more workers would find something to do at once. */
-static uint64_t hunger(const core_class *c) {
+/* How many more workers would find something to do at once: those that sleep, or have not begun yet, will take what waits. */
+static uint64_t hunger(const wr_raylet_core *core, const core_class *c) {
     if (c->failed || c->queued == 0 || c->ready == 0) {
         return 0;
     }
-    return c->queued > c->sleepers ? c->queued - c->sleepers : 0;
+    uint64_t coming = 0;
+    for (uint32_t i = 0; c->workers > 0 && i < core->worker_count; i++) {
+        const core_worker *w = core->workers[i];
+        coming += w != NULL && w->cls == c && !w->recalling && !w->blocked && (w->fresh || w->idle);
+    }
+    return c->queued > coming ? c->queued - coming : 0;
 }
 
 void core_takers(wr_raylet_core *core, core_class *c) {
@@ -300,7 +305,7 @@ static void schedule_class(wr_raylet_core *core, wr_time_ns now, core_class *c, 
                            wr_res *virtual_left) {
     core_pool *pool = core_pool_of(core, c->cls.job, c->cls.env_hash, c->cls.language);
     uint32_t starting = pool->starting;
-    uint64_t want = hunger(c);
+    uint64_t want = hunger(core, c);
     *out_fits = true;
     for (uint64_t i = 0; i < want; i++) {
         wr_status status = serve(core, now, c, kept, &starting, virtual_left);
@@ -333,8 +338,8 @@ void core_schedule(wr_raylet_core *core, wr_time_ns now) {
         core_class *c = core->classes[i];
         if (c != NULL) {
             char why[sizeof c->why];
-            bool can = hunger(c) > 0 && core_feasible(core, &c->cls, why, sizeof why);
-            c->waits = hunger(c) > 0;
+            bool can = hunger(core, c) > 0 && core_feasible(core, &c->cls, why, sizeof why);
+            c->waits = hunger(core, c) > 0;
             if (c->waits && !can) {
                 memcpy(c->why, why, sizeof why);
             }

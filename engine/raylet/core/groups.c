@@ -264,7 +264,9 @@ bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out) {
         wr_res sum = {0};
         bool ok = true;
         for (uint32_t b = 0; b < g->bundle_count && ok; b++) {
-            ok = wr_res_add(&sum, &g->bundles[b], 1, NULL) == WR_OK;
+            const core_bundle *held = core_bundle_find(core, &g->id, b, 0);
+            bool reserved = held != NULL && !held->releasing; /* what is still to come counts */
+            ok = reserved || wr_res_add(&sum, &g->bundles[b], 1, NULL) == WR_OK;
         }
         if (ok && wr_res_fits(&possible, &sum)) {
             oldest = g->since;

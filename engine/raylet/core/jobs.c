@@ -84,6 +84,16 @@ void wr_raylet_core_job_abandon(wr_raylet_core *core, uint64_t ticket) {
     }
 }
 
+static bool has_detached(const wr_raylet_core *core, uint32_t number) {
+    for (uint32_t i = 0; i < core->actor_count; i++) {
+        const core_actor *a = core->actors[i];
+        if (a != NULL && a->spec.cls.job == number && a->spec.detached && a->state != WR_ACTOR_DEAD) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void wr_raylet_core_job_end(wr_raylet_core *core, wr_time_ns now, uint32_t number, bool failed, const char *text) {
     core_job *job = core_job_of(core, number);
     if (job == NULL || !job->live) {
@@ -117,6 +127,11 @@ void wr_raylet_core_job_end(wr_raylet_core *core, wr_time_ns now, uint32_t numbe
             core_actor_end(core, a, WR_E_ACTOR_DIED, why, true);
         }
     }
+    for (uint32_t i = 0; i < core->class_count && !has_detached(core, number); i++) {
+        if (core->classes[i] != NULL && core->classes[i]->cls.job == number) {
+            core_class_fail(core, core->classes[i], WR_E_OWNER_DIED, why, true);
+        }
+    }
     for (uint32_t i = 0; i < core->group_count; i++) {
         core_group *g = core->groups[i];
         if (g != NULL && g->job == number && !g->detached && g->state != WR_PG_REMOVED) {
@@ -132,11 +147,8 @@ void core_job_check_gone(wr_raylet_core *core, core_job *job) {
         return;
     }
     uint32_t number = job->number;
-    for (uint32_t i = 0; i < core->actor_count; i++) { /* a detached one between two lives */
-        if (core->actors[i] != NULL && core->actors[i]->spec.cls.job == number && core->actors[i]->spec.detached &&
-            core->actors[i]->state != WR_ACTOR_DEAD) {
-            return;
-        }
+    if (has_detached(core, number)) { /* one between two lives */
+        return;
     }
     for (uint32_t i = 0; i < core->class_count; i++) {
         if (core->classes[i] != NULL && core->classes[i]->cls.job == number) {

@@ -14,7 +14,7 @@ static void sub(wr_res *res, const wr_res *what) {
     WR_ASSERT(status == WR_OK);
 }
 
-core_bundle *core_bundle_find(wr_raylet_core *core, const wr_pg_id *pg, uint32_t index, uint64_t attempt) {
+core_bundle *core_bundle_find(const wr_raylet_core *core, const wr_pg_id *pg, uint32_t index, uint64_t attempt) {
     for (uint32_t i = 0; i < core->bundle_count; i++) {
         core_bundle *b = core->bundles[i];
         if (b->index == index && memcmp(&b->pg, pg, sizeof *pg) == 0 && (attempt == 0 || b->attempt == attempt)) {

@@ -53,7 +53,7 @@ struct core_worker {
     core_class *cls;
     core_actor *actor;
     core_taken taken;
-    bool blocked, recalling, idle, intended, killed;
+    bool blocked, recalling, idle, fresh /* not seen to run since it was assigned */, intended, killed;
     uint32_t seq;
     wr_time_ns assigned, idle_since, charged, kill_at /* 0: never */;
     wr_status kill_status;
@@ -213,7 +213,7 @@ int64_t core_lent(const core_taken *taken);                      /* CPU units th
 void core_lend(wr_raylet_core *core, core_taken *taken, bool back);
 /* Can it ever run here? why: text for people. */
 bool core_feasible(wr_raylet_core *core, const wr_class *cls, char *why, size_t size);
-core_bundle *core_bundle_find(wr_raylet_core *core, const wr_pg_id *pg, uint32_t index, uint64_t attempt /* 0: any */);
+core_bundle *core_bundle_find(const wr_raylet_core *core, const wr_pg_id *pg, uint32_t index, uint64_t attempt /* 0: any */);
 void core_bundle_free_if_done(wr_raylet_core *core, core_bundle *bundle);
 /* What idle workers of classes hold on the node itself. */
 void core_reclaimable(const wr_raylet_core *core, wr_res *out);

@@ -10,7 +10,7 @@ extern char **environ;
 
 enum { EVENT_CONNECTED, EVENT_LOST, EVENT_MESSAGE };
 #define RESTART_WINDOW_NS (60ull * 1000 * 1000 * 1000)
-enum { RESTARTS_MAX = 5, FIRST_TRY_MS = 300 };
+enum { FIRST_TRY_MS = 300 };
 
 static void push(wr_shell *sh, int type, wr_cluster_msg *msg, uint64_t epoch, uint64_t cluster_id, bool new_epoch) {
     struct shell_gcs_event *event = shell_alloc(sizeof *event);
@@ -138,10 +138,10 @@ void shell_gcs_died(wr_shell *sh) {
         }
     }
     sh->gcs_start_count = kept;
-    if (kept >= RESTARTS_MAX) {
-        WR_LOG_ERROR("gcs.given_up", "restarts=%d last=%s", (int)RESTARTS_MAX, text);
+    if (kept >= sh->args.gcs_restarts) {
+        WR_LOG_ERROR("gcs.given_up", "restarts=%u last=%s", kept, text);
         char why[SHELL_TEXT_MAX + 80];
-        snprintf(why, sizeof why, "the GCS ended %d times within a minute; the last time: %s", (int)RESTARTS_MAX + 1, text);
+        snprintf(why, sizeof why, "the GCS ended %u times within a minute; the last time: %s", kept + 1, text);
         shell_end(sh, why);
         return;
     }

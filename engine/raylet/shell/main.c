@@ -21,7 +21,8 @@ static const char usage[] =
     "  --node-ip IP --node-name NAME --gcs-port PORT --bin-dir DIR --log-file FILE\n"
     "  --owner-fd FD                 a pipe; its end of file ends the cluster\n"
     "  --ready-fd FD                 gets \"OK\" or \"ERROR text\" once\n"
-    "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N\n";
+    "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N,\n"
+    "                                gcs_restarts_per_minute=N (5; at most 1000)\n";
 
 static wr_status parse_number(const char *option, const char *text, double least, double *out, wr_error *err) {
     char *end;
@@ -49,6 +50,15 @@ static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
     if (strncmp(text, "python=", 7) == 0) {
         return copy_text("config python", equals + 1, a->python, sizeof a->python, err);
     }
+    if (strncmp(text, "gcs_restarts_per_minute=", 24) == 0) {
+        double number;
+        WR_TRY(parse_number("config gcs_restarts_per_minute", equals + 1, 0, &number, err));
+        if (number > GCS_RESTARTS_LIMIT) {
+            return WR_FAIL(err, WR_E_INVALID, "config gcs_restarts_per_minute is at most %d", (int)GCS_RESTARTS_LIMIT);
+        }
+        a->gcs_restarts = (uint32_t)number;
+        return WR_OK;
+    }
     if (strncmp(text, "prestart=", 9) == 0) {
         double number;
         WR_TRY(parse_number("config prestart", equals + 1, 0, &number, err));
@@ -69,7 +79,7 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
         {"ready-fd", 1, NULL, READY},      {"gcs-port", 1, NULL, PORT},       {"config", 1, NULL, CONFIG},
         {"bin-dir", 1, NULL, BIN},         {"log-file", 1, NULL, LOG},        {NULL, 0, NULL, 0},
     };
-    *a = (shell_args){.num_cpus = -1, .num_gpus = -1, .owner_fd = -1, .ready_fd = -1, .prestart = UINT32_MAX};
+    *a = (shell_args){.num_cpus = -1, .num_gpus = -1, .owner_fd = -1, .ready_fd = -1, .prestart = UINT32_MAX, .gcs_restarts = GCS_RESTARTS_DEFAULT};
     double number;
     wr_status first = WR_OK; /* ready_fd must be known before the first complaint */
     for (int which, index = 0; (which = getopt_long(argc, argv, "", known, &index)) != -1;) {

@@ -165,7 +165,8 @@ void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t
     if (!proc->status_known) {
         snprintf(how, sizeof how, "ended");
     } else if (WIFSIGNALED(proc->status)) {
-        snprintf(how, sizeof how, "was ended by signal %d (%s)", WTERMSIG(proc->status), strsignal(WTERMSIG(proc->status)));
+        snprintf(how, sizeof how, "was ended by SIG%s (%s)", sigabbrev_np(WTERMSIG(proc->status)),
+                 strsignal(WTERMSIG(proc->status)));
     } else {
         snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(proc->status));
     }

@@ -26,6 +26,8 @@ typedef struct shell_fork shell_fork;
 
 enum { SHELL_COOKIE_BYTES = 16, SHELL_TEXT_MAX = 640, SHELL_LOG_TAIL_BYTES = 2048, SHELL_LOG_RING = 4096 };
 
+enum { GCS_RESTARTS_DEFAULT = 5, GCS_RESTARTS_LIMIT = 1000 };
+
 typedef struct shell_args {
     char session_dir[WR_PATH_MAX], token_file[WR_PATH_MAX], bin_dir[WR_PATH_MAX], log_file[WR_PATH_MAX];
     char resources[WR_RES_TEXT_MAX], labels[1024], node_ip[64], node_name[128], python[WR_PATH_MAX];
@@ -33,6 +35,7 @@ typedef struct shell_args {
     int64_t object_store_memory, memory; /* 0: found out */
     int owner_fd, ready_fd, gcs_port;
     uint32_t prestart;
+    uint32_t gcs_restarts; /* that often in a minute is the GCS started again */
     bool head;
 } shell_args;
 
@@ -196,7 +199,7 @@ struct wr_shell {
 
     wr_gcs_link *link;
     shell_proc *gcs;
-    uint64_t gcs_starts[8];
+    uint64_t gcs_starts[GCS_RESTARTS_LIMIT];
     uint32_t gcs_start_count;
     pthread_mutex_t gcs_lock;
     struct shell_gcs_event {

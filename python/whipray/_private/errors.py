@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import traceback
+import types
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -97,9 +99,52 @@ def status_of(error: BaseException) -> str:
     return getattr(error, "whipray_status", "")
 
 
+_stacks: dict[tuple[Any, ...], str] = {}
+"""Texts of call stacks by the places in them: errors tend to come from the same places."""
+STACKS_KEPT: Final = 256
+
+
+def _stack_text(trace: types.TracebackType | None) -> str:
+    places: list[Any] = []
+    at = trace
+    while at is not None:
+        places.append(at.tb_frame.f_code)
+        places.append(at.tb_lasti)
+        at = at.tb_next
+    key = tuple(places)
+    found = _stacks.get(key)
+    if found is None:
+        found = "".join(traceback.format_tb(trace))
+        if len(_stacks) >= STACKS_KEPT:
+            _stacks.clear()
+        _stacks[key] = found
+    return found
+
+
+def _is_simple(error: BaseException) -> bool:
+    """Whether a traceback has one part, and its last line only class and text."""
+    return (
+        error.__cause__ is None
+        and (error.__context__ is None or error.__suppress_context__)
+        and not hasattr(error, "__notes__")
+        and not isinstance(error, (SyntaxError, BaseExceptionGroup, NameError, ImportError))
+        and not isinstance(error, AttributeError)  # Python adds the nearest name to these
+    )
+
+
 def format_error(error: BaseException) -> str:
     """Return an exception with its traceback as text, cut to its end if it is huge."""
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if _is_simple(error):
+        cls = type(error)
+        name = cls.__qualname__
+        if cls.__module__ not in ("builtins", "__main__"):
+            name = f"{cls.__module__}.{name}"
+        said = str(error)
+        last = f"{name}: {said}\n" if said else f"{name}\n"
+        stack = _stack_text(error.__traceback__)
+        text = f"Traceback (most recent call last):\n{stack}{last}" if stack else last
+    else:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if len(text) > TRACEBACK_MAX:
         text = f"[{len(text) - TRACEBACK_MAX} characters left out]\n{text[-TRACEBACK_MAX:]}"
     return text
@@ -127,9 +172,12 @@ def pack_error(error: BaseException, task_name: str | None) -> tuple[Any, ...]:
     except Exception as broken:  # a __str__ of the user that raises
         text = f"{type(error).__name__} (its text could not be made: {broken!r})"
     try:
-        pickled = serialization.dumps(cause)
+        if type(cause).__module__ == "builtins" and not cause.__dict__:
+            pickled = pickle.dumps(cause, serialization.PROTOCOL)
+        else:
+            pickled = serialization.dumps(cause)
     except Exception:
-        pickled = b""
+        pickled = _by_value(cause)
     shown = None
     if Origin.actor_repr is not None:
         try:
@@ -147,6 +195,14 @@ def pack_error(error: BaseException, task_name: str | None) -> tuple[Any, ...]:
         shown,
         Origin.actor_id,
     )
+
+
+def _by_value(cause: BaseException) -> bytes:
+    """Pickle a builtin exception whose arguments plain pickle cannot send; empty if nothing can."""
+    try:
+        return serialization.dumps(cause)
+    except Exception:
+        return b""
 
 
 def task_error(payload: Any) -> BaseException:

@@ -148,6 +148,7 @@ TEST(Classes, ABlockedWorkerGivesItsCpuBackAndMayOverdrawOnReturn) {
     n->Queue(port, 1);
     ASSERT_EQ(1u, n->WorkersOf(port).size());
     uint32_t parent = n->WorkersOf(port)[0];
+    ASSERT_EQ(0u, n->queued[port]);
     n->queued[port] = 1; /* its child waits while it blocks */
     n->busy[parent] = WR_BLOCKED;
     n->Tick();
@@ -215,7 +216,10 @@ TEST(Workers, OneThatHasDevicesIsStartedWithThemAndNotUsedWithOthers) {
     n->Tick();
     EXPECT_EQ(1u, n->WorkersOf(gpu).size()) << "one was ended for its device";
     ASSERT_EQ(1u, n->WorkersOf(half).size());
-    EXPECT_NE(workers[0], n->slot_of.count(workers[0]) != 0 ? n->WorkersOf(half)[0] : WR_CORE_NONE);
+    wr_core_worker_info h;
+    ASSERT_TRUE(wr_raylet_core_worker_info(n->core, n->WorkersOf(half)[0], &h));
+    EXPECT_NE(a.slot, h.slot) << "another process";
+    EXPECT_NE(b.slot, h.slot);
     n->Queue(cpu, 1);
     EXPECT_EQ(1u, n->WorkersOf(cpu).size());
 }

@@ -24,6 +24,11 @@ Node::Node(Cluster *c, uint32_t connection, const std::string &resources, uint32
 }
 
 void Node::Queue(uint16_t port, uint64_t tasks) {
+    if (tasks == 0) { /* and those that ran are done */
+        for (uint32_t worker : WorkersOf(port)) {
+            running.erase(worker);
+        }
+    }
     queued[port] = tasks;
     Tick();
 }
@@ -129,7 +134,9 @@ void Node::Facts() {
         }
         wr_slot_info slot = {};
         slot.live = true;
-        slot.activity = busy.count(worker) != 0 ? busy[worker] : queued[info.port] > 0 ? WR_RUNNING : WR_IDLE;
+        slot.activity = busy.count(worker) != 0                                    ? busy[worker]
+                        : running.count(worker) != 0 || queued[info.port] > 100000 ? WR_RUNNING
+                                                                                   : WR_IDLE;
         slot.lanes_running = slot.activity == WR_IDLE ? 0 : 1;
         wr_raylet_core_worker_fact(core, cluster->now, worker, &slot);
     }
@@ -152,6 +159,15 @@ void Node::Ask(uint32_t worker) {
     }
     wr_core_assignment a;
     wr_raylet_core_assignment(core, cluster->now, worker, &a);
+    bool same = asked_port.count(worker) != 0 && asked_port[worker] == a.port;
+    asked_port[worker] = a.port;
+    if (!same) {
+        running.erase(worker);
+    }
+    if (!same && a.kind == decltype(a.kind)::WR_ASSIGNED_CLASS && queued[a.port] > 0) {
+        running.insert(worker);
+        queued[a.port] -= queued[a.port] > 100000 ? 0 : 1; /* "endless" stays */
+    }
     if (a.kind == decltype(a.kind)::WR_ASSIGNED_EXIT) {
         wr_raylet_core_worker_bye(core, worker, true, "");
         deaths_.emplace_back(worker, "exited");
@@ -176,6 +192,8 @@ void Node::Execute(const Cmd &cmd, const wr_cluster_msg *msg) {
         slot_of.erase(cmd.worker);
         busy.erase(cmd.worker);
         deaf.erase(cmd.worker);
+        running.erase(cmd.worker);
+        asked_port.erase(cmd.worker);
         break;
     case WR_CMD_ASSIGN:
         asks_.insert(worker_of[cmd.slot]);

@@ -20,7 +20,7 @@ def test_the_users_class_and_arguments_come_back():
     back = round_trip(raised(KeyError("k")))
     assert isinstance(back, KeyError) and isinstance(back, exceptions.RayTaskError)
     assert back.args == ("k",) and isinstance(back.__cause__, KeyError)
-    assert "test_errors" in back.traceback_str
+    assert "test_half_errors" in back.traceback_str
 
 
 def test_an_error_of_an_error_keeps_the_first_cause():

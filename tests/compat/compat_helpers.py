@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
-import ray
+AGAINST = os.environ.get("WHIPRAY_COMPAT_AGAINST", "whipray")
+if AGAINST != "ray":
+    import whipray.compat  # noqa: F401
+
+import ray  # noqa: E402
 
 
 @ray.remote(num_cpus=0)

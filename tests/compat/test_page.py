@@ -1,0 +1,87 @@
+"""docs/compatibility.md is held to the tests that it names."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "compatibility.md"
+NAMED = re.compile(r"tests/compat/(test_\w+\.py)::(test_\w+)")
+STATES = {"works", "differs", "not yet"}
+
+
+def rows():
+    for number, line in enumerate(PAGE.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.startswith("|") or line.startswith(("|---", "| What ")):
+            continue
+        what, state, how = (part.strip() for part in line.strip("|").split(" | ", 2))
+        yield number, what, state, how.strip(" |")
+
+
+def functions(file):
+    tree = ast.parse((ROOT / "tests" / "compat" / file).read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def asserts(node):
+    """Whether a test checks something: an assert, or a with-statement over pytest.raises."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Assert):
+            return True
+        if isinstance(part, ast.With) and "raises" in ast.dump(part.items[0]):
+            return True
+    return False
+
+
+def is_skipped(node):
+    """Whether a test is marked to be skipped, or begins by skipping itself."""
+    if any("skip" in ast.dump(mark) or "xfail" in ast.dump(mark) for mark in node.decorator_list):
+        return True
+    first = [part for part in node.body if not isinstance(part, ast.Expr) or part is node.body[0]]
+    return any(
+        isinstance(part, ast.Expr)
+        and isinstance(part.value, ast.Call)
+        and getattr(part.value.func, "attr", "") in ("skip", "xfail")
+        for part in first
+    )
+
+
+def test_every_row_has_a_state():
+    found = list(rows())
+    assert len(found) > 150
+    for number, what, state, how in found:
+        assert state in STATES, f"line {number}: {what!r} has the state {state!r}"
+        assert how, f"line {number}: {what!r} says nothing"
+
+
+def test_rows_that_work_name_a_test():
+    for number, what, state, how in rows():
+        if state == "works":
+            assert NAMED.search(how), f"line {number}: {what!r} works, but names no test"
+
+
+def test_rows_that_are_not_built_say_what_happens():
+    for number, what, state, how in rows():
+        assert len(how) > 6 or state != "not yet", f"line {number}: {what!r}"
+
+
+def test_named_tests_exist_and_check_something():
+    named = sorted(set(NAMED.findall(PAGE.read_text(encoding="utf-8"))))
+    assert len(named) > 150
+    known = {}
+    for file, name in named:
+        if file not in known:
+            known[file] = functions(file)
+        node = known[file].get(name)
+        assert node is not None, f"{file}::{name} does not exist"
+        assert asserts(node), f"{file}::{name} has no assertion"
+        assert not is_skipped(node), f"{file}::{name} is skipped"
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_each_trap_has_its_test(number):
+    assert [
+        name for name in functions("test_traps.py") if name.startswith(f"test_trap_{number:02}")
+    ]
