@@ -3,8 +3,11 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 wr_py_core wr_py;
 
@@ -240,6 +243,12 @@ static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwa
     return PyBytes_FromStringAndSize((const char *)welcome, (Py_ssize_t)bytes);
 }
 
+static uint32_t abandoned_calls; /* atomic: control calls whose caller was interrupted; their client must stay */
+
+static bool still_called(void) {
+    return __atomic_load_n(&abandoned_calls, __ATOMIC_ACQUIRE) != 0;
+}
+
 /* A client whose session has ended while buffers still show its pool: closed by the last of them. */
 static wr_client *mapped_client;
 
@@ -268,15 +277,16 @@ static PyObject *disconnect_session(PyObject *module, PyObject *ignored) {
         Py_RETURN_NONE;
     }
     const struct timespec tick = {0, 1000000};
-    for (int ms = 0; wr_py.lookers > 0 && ms < CLOSE_WAIT_MS; ms++) {
+    for (int ms = 0; (wr_py.lookers > 0 || still_called()) && ms < CLOSE_WAIT_MS; ms++) {
         PyThreadState *thread = PyEval_SaveThread();
         nanosleep(&tick, NULL);
         PyEval_RestoreThread(thread);
     }
     wr_client_leave(client); /* says goodbye; what is mapped stays */
-    if (wr_py.lookers == 0 && wr_py.views == 0) {
+    const bool quiet = wr_py.lookers == 0 && !still_called();
+    if (quiet && wr_py.views == 0) {
         wr_client_close(client);
-    } else if (wr_py.lookers == 0 && mapped_client == NULL) {
+    } else if (quiet && mapped_client == NULL) {
         mapped_client = client;
     } /* else: a thread still looks, or two sessions have living buffers: leave it mapped for good */
     Py_RETURN_NONE;
@@ -323,38 +333,154 @@ static PyObject *flush(PyObject *module, PyObject *ignored) {
 
 static const uint8_t empty_record[2] = {0, 0};
 
-/* One control call without the GIL; consumes payload. */
-static PyObject *control_call(wr_client *client, const char *op, Py_buffer *payload, double timeout, bool session) {
-    const bool none = payload->buf == NULL || payload->len == 0;
-    const uint8_t *request = none ? empty_record : payload->buf;
-    const uint64_t bytes = none ? sizeof empty_record : (uint64_t)payload->len;
-    const uint64_t timeout_ns = timeout > 0 && timeout < 1e9 ? (uint64_t)(timeout * NS_PER_S) : 0;
-    uint8_t *reply = NULL;
-    uint64_t reply_bytes = 0;
-    wr_error error = {0};
+/* One control call. The core's call goes on until its answer; so that Ctrl-C can end the wait for it, the main thread lets another
+ * thread make it, and leaves it alone if a signal's handler raises. */
+typedef struct exchange {
+    wr_client *client;
+    char *op;
+    uint8_t *request; /* in the same piece of memory as op */
+    uint64_t request_bytes, timeout_ns;
+    uint8_t *reply;
+    uint64_t reply_bytes;
     wr_status status;
-    int ended = 0;
-    if (session) {
-        wr_py_look look;
-        wr_py_look_begin(&look, client);
-        status = wr_client_call(client, op, request, bytes, timeout_ns, &reply, &reply_bytes, &error);
-        ended = wr_py_look_end(&look);
-    } else {
-        PyThreadState *thread = PyEval_SaveThread();
-        status = wr_client_call(client, op, request, bytes, timeout_ns, &reply, &reply_bytes, &error);
-        PyEval_RestoreThread(thread);
+    wr_error error;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done, abandoned;
+} exchange;
+enum { SIGNAL_TICK_NS = 50000000 };
+
+static exchange *exchange_new(wr_client *client, const char *op, const uint8_t *request, uint64_t bytes, uint64_t timeout_ns) {
+    const size_t op_bytes = strlen(op) + 1;
+    exchange *x = calloc(1, sizeof *x);
+    char *memory = x != NULL ? malloc(op_bytes + bytes) : NULL;
+    if (memory == NULL) {
+        free(x);
+        PyErr_NoMemory();
+        return NULL;
     }
+    memcpy(memory, op, op_bytes);
+    memcpy(memory + op_bytes, request, bytes);
+    x->client = client;
+    x->op = memory;
+    x->request = (uint8_t *)memory + op_bytes;
+    x->request_bytes = bytes;
+    x->timeout_ns = timeout_ns;
+    pthread_mutex_init(&x->lock, NULL);
+    pthread_cond_init(&x->changed, NULL);
+    return x;
+}
+
+static void exchange_free(exchange *x) {
+    if (x->status == WR_OK) {
+        wr_bytes_free(x->reply);
+    }
+    pthread_cond_destroy(&x->changed);
+    pthread_mutex_destroy(&x->lock);
+    free(x->op);
+    free(x);
+}
+
+static void exchange_make(exchange *x) {
+    x->status = wr_client_call(x->client, x->op, x->request, x->request_bytes, x->timeout_ns, &x->reply, &x->reply_bytes,
+                               &x->error);
+}
+
+static void *exchange_thread(void *arg) {
+    exchange *x = arg;
+    exchange_make(x);
+    pthread_mutex_lock(&x->lock);
+    x->done = true;
+    const bool abandoned = x->abandoned;
+    pthread_cond_signal(&x->changed);
+    pthread_mutex_unlock(&x->lock);
+    if (abandoned) {
+        exchange_free(x);
+        __atomic_sub_fetch(&abandoned_calls, 1, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+/* Waits for the thread, without the GIL, one tick. */
+static bool exchange_wait(exchange *x) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += SIGNAL_TICK_NS;
+    until.tv_sec += until.tv_nsec / NS_PER_S;
+    until.tv_nsec %= NS_PER_S;
+    pthread_mutex_lock(&x->lock);
+    if (!x->done) {
+        (void)pthread_cond_timedwait(&x->changed, &x->lock, &until);
+    }
+    const bool done = x->done;
+    pthread_mutex_unlock(&x->lock);
+    return done;
+}
+
+static int thread_start(void *(*body)(void *), void *arg) {
+    sigset_t all, old;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the main thread's */
+    const int status = pthread_create(&thread, NULL, body, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (status == 0) {
+        pthread_detach(thread);
+    }
+    return status;
+}
+
+/* 0, or -1 with an exception: a signal's handler raised (x is the thread's then), or the session ended. */
+static int exchange_run(exchange *x) {
+    const bool main_thread = syscall(SYS_gettid) == getpid();
+    wr_py_look look;
+    if (!main_thread || thread_start(exchange_thread, x) != 0) {
+        wr_py_look_begin(&look, x->client);
+        exchange_make(x);
+        return wr_py_look_end(&look) == 0 ? 0 : (exchange_free(x), -1);
+    }
+    for (;;) {
+        wr_py_look_begin(&look, x->client);
+        const bool done = exchange_wait(x);
+        const int ended = wr_py_look_end(&look);
+        if (done) {
+            return ended == 0 ? 0 : (exchange_free(x), -1);
+        }
+        if (ended != 0 || PyErr_CheckSignals() != 0) {
+            pthread_mutex_lock(&x->lock);
+            const bool late = x->done;
+            x->abandoned = !late;
+            if (!late) {
+                __atomic_add_fetch(&abandoned_calls, 1, __ATOMIC_RELAXED);
+            }
+            pthread_mutex_unlock(&x->lock);
+            if (late) {
+                exchange_free(x);
+            }
+            return -1;
+        }
+    }
+}
+
+static uint64_t call_timeout_ns(double seconds) {
+    return seconds > 0 && seconds < 1e9 ? (uint64_t)(seconds * NS_PER_S) : 0;
+}
+
+/* Consumes payload. */
+static PyObject *session_call(wr_client *client, const char *op, Py_buffer *payload, double timeout) {
+    const bool none = payload->buf == NULL || payload->len == 0;
+    exchange *x = exchange_new(client, op, none ? empty_record : payload->buf,
+                               none ? sizeof empty_record : (uint64_t)payload->len, call_timeout_ns(timeout));
     if (payload->obj != NULL) {
         PyBuffer_Release(payload);
     }
-    PyObject *out = NULL;
-    if (ended == 0) {
-        out = status != WR_OK ? wr_py_raise(&error)
-                              : PyBytes_FromStringAndSize((const char *)reply, (Py_ssize_t)reply_bytes);
+    if (x == NULL || exchange_run(x) != 0) {
+        return NULL;
     }
-    if (status == WR_OK) {
-        wr_bytes_free(reply);
-    }
+    PyObject *out = x->status != WR_OK
+                        ? wr_py_raise(&x->error)
+                        : PyBytes_FromStringAndSize((const char *)x->reply, (Py_ssize_t)x->reply_bytes);
+    exchange_free(x);
     return out;
 }
 
@@ -374,7 +500,7 @@ static PyObject *call(PyObject *module, PyObject *args, PyObject *kwargs) {
         return wr_py.forked ? raise_forked()
                             : wr_py_raise_status(WR_E_STATE, "Whipray is not initialized", "call init() first");
     }
-    return control_call(wr_py.client, op, &payload, timeout, true);
+    return session_call(wr_py.client, op, &payload, timeout);
 }
 
 typedef struct tool_connection {
@@ -404,7 +530,7 @@ static int tool_init(tool_connection *self, PyObject *args, PyObject *kwargs) {
             .token = token,
             .hello = hello.buf,
             .hello_bytes = (uint64_t)hello.len,
-            .timeout_ns = timeout > 0 && timeout < 1e9 ? (uint64_t)(timeout * NS_PER_S) : 0,
+            .timeout_ns = call_timeout_ns(timeout),
         };
         PyThreadState *thread = PyEval_SaveThread();
         status = wr_client_open(&opts, &client, &error);
@@ -471,8 +597,26 @@ static PyObject *tool_call(tool_connection *self, PyObject *args, PyObject *kwar
         }
         return wr_py_raise_status(WR_E_STATE, "the connection is closed", "");
     }
+    const bool none = payload.buf == NULL || payload.len == 0;
+    uint8_t *reply = NULL;
+    uint64_t reply_bytes = 0;
+    wr_error error = {0};
     self->calls++;
-    PyObject *out = control_call(self->client, op, &payload, timeout, false);
+    PyThreadState *thread = PyEval_SaveThread();
+    const wr_status status =
+        wr_client_call(self->client, op, none ? empty_record : payload.buf, none ? sizeof empty_record : (uint64_t)payload.len,
+                       call_timeout_ns(timeout), &reply, &reply_bytes, &error);
+    PyEval_RestoreThread(thread);
+    if (payload.obj != NULL) {
+        PyBuffer_Release(&payload);
+    }
+    PyObject *out = NULL;
+    if (status == WR_OK) {
+        out = PyBytes_FromStringAndSize((const char *)reply, (Py_ssize_t)reply_bytes);
+        wr_bytes_free(reply);
+    } else {
+        (void)wr_py_raise(&error);
+    }
     if (--self->calls == 0 && self->closing) {
         tool_shut(self);
     }
@@ -521,6 +665,7 @@ static PyObject *after_fork(PyObject *module, PyObject *ignored) {
     }
     mapped_client = NULL;
     wr_py.lookers = 0;
+    abandoned_calls = 0;
     for (tool_connection *tool = tools; tool != NULL; tool = tool->next) {
         if (tool->client != NULL) {
             wr_client_forked(tool->client);

@@ -1,9 +1,11 @@
 """Connecting, control calls, records, forks, hooks."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import half
 import numpy as np
@@ -61,6 +63,28 @@ def test_control_calls_and_their_errors(cluster):
     with pytest.raises(half.SystemFailure) as failed:
         _core.call("echo", b"garbage")
     assert failed.value.status == "INVALID"
+
+
+def test_ctrl_c_ends_a_control_call_and_the_next_one_works(own_cluster):
+    sent = []
+
+    def interrupt():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Timer(0.1, interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        _core.call("never", b"", 0.5)
+    assert time.monotonic() - sent[0] < 0.2
+    assert half.request("echo", number=9)["back"] == 9
+
+
+def test_a_session_can_end_while_a_call_that_was_left_is_under_way(own_cluster):
+    threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        _core.call("never", b"", 0.4)
+    _core.disconnect()
+    assert not _core.is_connected()
 
 
 def test_the_session_is_numbered(own_cluster):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -34,8 +35,21 @@ def test_every_python_example_is_run_by_a_test():
     assert here - {"play_cartpole.py"} == set(EXPECTED)  # play_cartpole.py: tests/rl
 
 
-def test_the_driver_in_c_submits_to_a_function_registered_by_name():
+def test_the_driver_in_c_submits_to_a_function_registered_by_name(tmp_path):
+    import whipray
+
     bin_dir = pathlib.Path(os.environ["WHIPRAY_BIN_DIR"])
-    done = subprocess.run([str(bin_dir / "c_driver")], capture_output=True, text=True, timeout=60)
+    library = next(bin_dir.parent.rglob("c_functions.so"))
+    context = whipray.init(num_cpus=2)
+    session = pathlib.Path(context.address_info["session_dir"])
+    try:
+        done = subprocess.run(
+            [bin_dir / "c_driver", session / "sockets/raylet", session / "auth_token", library],
+            capture_output=True, text=True, timeout=60,
+        )
+    finally:
+        whipray.shutdown()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "sum of squares below 1000: 332833500" in done.stdout
+    ran, driver = re.search(r"a task ran in process (\d+), the driver is (\d+)", done.stdout).groups()
+    assert ran != driver
+    assert "2000 sums" in done.stdout

@@ -19,7 +19,7 @@
 
 enum { DRIVER_1, DRIVER_2, WORKER_1, WORKER_2, WORKER_3, ACTOR, ROLES };
 enum { KIND_VALUE = 1, KIND_ERROR = 2, BATCH_MAX = 100, SPIN_NS = 20000, WINDOW = 4, ENDLESS = 255, KEPT_VALUE = 12345 };
-enum { STALL_NS_SECONDS = 10, RESULT_BYTES = 3000 };
+enum { STALL_SECONDS = 10, RESULT_BYTES = 3000 };
 
 typedef enum task {
     TASK_TRIPLE,  /* u32 x: 3 x + 1 */
@@ -178,10 +178,23 @@ static void run_sum(const wr_claim *claim) {
     seal_value(claim, sum);
 }
 
+/* A task of the worker's own on what it holds; nobody waits for it. */
+static void submit_nested(wr_handle ref) {
+    wr_error err = {0};
+    wr_task_spec spec = {.port = self.port, .ring = self.ring[0], .function = TASK_SUM, .max_retries = ENDLESS,
+                         .refs = &ref, .ref_count = 1};
+    wr_handle handle = 0;
+    must(wr_proc_submit(self.proc, &spec, &handle, &err), "nested submit", &err);
+    wr_proc_unref(self.proc, handle);
+}
+
 static void run_keep(const wr_claim *claim) {
     uint32_t value = 0;
     wr_proc_borrow(self.proc, claim->refs[0]);
     read_value(claim->refs[0], &value);
+    if (roll(4) == 0) {
+        submit_nested(claim->refs[0]);
+    }
     seal_value(claim, value);
     if (self.kept != 0) {
         if (!read_value(self.kept, &value) || value != KEPT_VALUE) {
@@ -251,6 +264,10 @@ static void run_items(const wr_claim *claim) {
 
 static void run_task(const wr_claim *claim) {
     uint32_t x = 0;
+    if (claim->max_retries == ENDLESS && claim->attempt == 0 && claim->port == self.port && roll(32) == 0 &&
+        wr_proc_give_back(self.proc, claim, self.ring[0])) {
+        return; /* another runs it */
+    }
     switch ((task)claim->function) {
     case TASK_TRIPLE:
         memcpy(&x, claim->args, sizeof x);
@@ -485,15 +502,35 @@ static void load_cancelled(uint32_t n) { /* what is cancelled ends as a value or
     }
 }
 
+/* Takes back all credits from `first` on; makes more, until one was not begun yet: that one stops the generator. */
+static uint32_t withdraw(wr_handle generator, wr_handle *items, uint32_t first, uint32_t prepared, uint32_t n) {
+    wr_error err = {0};
+    wr_result error = error_result();
+    bool withdrawn = false;
+    for (uint32_t k = first; k < prepared || (!withdrawn && prepared < n); k++) {
+        uint32_t slot, epoch, count = 0;
+        if (k == prepared) {
+            must(wr_proc_credit(self.proc, generator, prepared + 1, items + prepared, &count, &err), "credit", &err);
+            prepared += count;
+            if (count == 0) { /* the window is full of what runs */
+                k--;
+                continue;
+            }
+        }
+        withdrawn |= wr_proc_cancel(self.proc, items[k], &error, &slot, &epoch) == WR_OK;
+    }
+    return prepared;
+}
+
 static void load_items(uint32_t n) {
     wr_error err = {0};
-    wr_handle items[BATCH_MAX + WINDOW];
+    wr_handle items[BATCH_MAX + WINDOW] = {0};
     wr_task_spec spec = {.port = self.port, .ring = self.ring[0], .function = TASK_ITEMS, .max_retries = ENDLESS};
     spec.block = block_new(n, 64, NULL, 0, 0, WINDOW);
     wr_handle generator = 0;
     must(wr_proc_submit(self.proc, &spec, &generator, &err), "submit", &err);
-    uint32_t prepared = 0;
-    for (uint32_t k = 0; k < n; k++) {
+    uint32_t prepared = 0, stop = roll(4) == 0 ? roll(n) : n;
+    for (uint32_t k = 0; k < stop; k++) {
         uint32_t upto = k + WINDOW < n ? k + WINDOW : n, count = 0;
         if (prepared < upto) {
             must(wr_proc_credit(self.proc, generator, upto, items + prepared, &count, &err), "credit", &err);
@@ -501,7 +538,13 @@ static void load_items(uint32_t n) {
         }
         expect(items[k], 100 + k, false, "item");
     }
-    expect(generator, n, false, "generator");
+    if (stop < n) {
+        prepared = withdraw(generator, items, stop, prepared, n);
+    }
+    expect(generator, n, stop < n, "generator");
+    for (uint32_t k = stop; k < prepared; k++) {
+        expect(items[k], 100 + k, true, "item taken back");
+    }
 }
 
 static void drive(void) {
@@ -681,7 +724,7 @@ int main(int argc, char **argv) {
             uint64_t took = wr_clock_ns() - from;
             reap_ns += took;
             reap_max_ns = took > reap_max_ns ? took : reap_max_ns;
-            busy += info.running != 0 || info.cells_held != 0;
+            busy += info.running != 0;
             kills[role]++;
             all++;
             start(role);
@@ -691,8 +734,8 @@ int main(int argc, char **argv) {
         if (checked != progress) {
             progress = checked;
             progress_at = now;
-        } else if (now - progress_at > STALL_NS_SECONDS * 1000000000ull) {
-            fault("no value came for %d seconds", STALL_NS_SECONDS);
+        } else if (now - progress_at > STALL_SECONDS * 1000000000ull) {
+            fault("no value came for %d seconds", STALL_SECONDS);
             break;
         }
         struct timespec moment = {.tv_nsec = 100000};
@@ -706,7 +749,7 @@ int main(int argc, char **argv) {
         bury(role, false);
     }
     check_baseline();
-    printf("%lu s, seed %lu: %lu kills (driver %lu, workers %lu, actor %lu; %lu had begun), %lu values checked, %lu typed "
+    printf("%lu s, seed %lu: %lu kills (driver %lu, workers %lu, actor %lu; %lu stood in a task), %lu values checked, %lu typed "
            "errors, exit and reap %lu us, at most %lu us; %lu faults\n",
            (unsigned long)seconds, (unsigned long)seed, (unsigned long)all, (unsigned long)kills[DRIVER_2],
            (unsigned long)(kills[WORKER_1] + kills[WORKER_2] + kills[WORKER_3]), (unsigned long)kills[ACTOR],

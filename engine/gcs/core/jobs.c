@@ -90,7 +90,7 @@ static void prune(wr_gcs_core *core) {
     }
 }
 
-/* All that follows from a job's end; again at each start (M3). */
+/* All that follows from a job's end, in the same transaction. */
 static void clean_up(wr_gcs_core *core, uint32_t job) {
     gcs_actors_on_job_end(core, job);
     gcs_groups_on_job_end(core, job);
@@ -158,12 +158,7 @@ wr_status gcs_job_load(wr_gcs_core *core, const wr_gcs_job_row *row, wr_error *e
 }
 
 void gcs_jobs_start(wr_gcs_core *core) {
-    for (uint32_t i = 0; i < core->job_count; i++) {
-        const wr_job_info *info = &core->jobs[i]->row->info;
-        if (info->state != WR_JOB_RUNNING) {
-            clean_up(core, info->job);
-        }
-    }
+    /* What follows from ended jobs, the starts of actors and groups derive by themselves. */
     for (uint32_t i = core->job_count; i > 0; i--) {
         if (i <= core->job_count && !gcs_node_is_live(core, core->jobs[i - 1]->row->info.node)) {
             gcs_job_end(core, core->jobs[i - 1], true, wr_span_text("the node of its driver died"));

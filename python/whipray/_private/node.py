@@ -153,6 +153,7 @@ class Node:
                     stderr=output,
                     pass_fds=(owner_read, ready_write),
                     env=child_environment(),
+                    cwd=self.session_dir,  # no module of the driver's folder may be met by chance
                     start_new_session=True,
                 )
         except BaseException:
