@@ -3,8 +3,8 @@
  *   c_driver SOCKET TOKEN_FILE LIBRARY
  *
  * SOCKET is the raylet's Unix socket (sockets/raylet in the session's folder), LIBRARY the shared library of
- * examples/c_functions.c. Threads of a driver that call functions marked [books] in whipray.h hold one mutex around
- * them; waits and looks need none.
+ * examples/c_functions.c. Threads of a driver that call functions marked [books] in whipray.h hold one mutex
+ * around them; waits and looks need none.
  */
 #include "whipray/record.h"
 #include "whipray/whipray.h"
@@ -26,8 +26,8 @@ static int fail(const char *what, const wr_error *err) {
 }
 
 /* Says which library the job's workers load. */
-static wr_status connect_driver(const char *socket_path, const char *token, const char *library, wr_client **out,
-                                wr_error *err) {
+static wr_status connect_driver(const char *socket_path, const char *token, const char *library,
+                                wr_client **out, wr_error *err) {
     char cwd[4096];
     if (getcwd(cwd, sizeof cwd) == NULL) {
         cwd[0] = '\0';
@@ -56,21 +56,27 @@ static wr_status connect_driver(const char *socket_path, const char *token, cons
 /* Waits for an int64 and gives the ref back. */
 static wr_status result_of(wr_client *client, wr_ref ref, int64_t *out, wr_error *err) {
     wr_status status;
-    do {
-        status = wr_wait(client, ref, UINT64_MAX);
-    } while (status == WR_E_INTERRUPTED); /* each 100 ms: a place to look at signals */
+    do { /* at least each 100 ms: a place to look at signals */
+        pthread_mutex_lock(&books);
+        const bool left =
+            wr_flush(client); /* tasks that found no room are queued as room appears: soon again */
+        pthread_mutex_unlock(&books);
+        status = wr_wait(client, ref, left ? 1000000 : UINT64_MAX);
+    } while (status == WR_E_INTERRUPTED || status == WR_E_TIMEOUT);
     wr_view view;
     if (status == WR_OK) {
         status = wr_view_get(client, ref, &view, err);
     } else {
-        wr_error_set(err, status, __FILE__, __LINE__, "the wait for a result ended: %s", wr_status_text(status));
+        wr_error_set(err, status, __FILE__, __LINE__, "the wait for a result ended: %s",
+                     wr_status_text(status));
     }
     if (status == WR_OK && view.kind == WR_KIND_SYSTEM_ERROR) {
         wr_view_error(&view, err);
         status = err->status;
     }
     if (status == WR_OK && view.stream_bytes != sizeof *out) {
-        status = wr_error_set(err, WR_E_CORRUPT, __FILE__, __LINE__, "a result has %" PRIu64 " bytes", view.stream_bytes);
+        status = wr_error_set(err, WR_E_CORRUPT, __FILE__, __LINE__, "a result has %" PRIu64 " bytes",
+                              view.stream_bytes);
     }
     if (status == WR_OK) {
         memcpy(out, view.stream, sizeof *out);
@@ -101,7 +107,8 @@ static void *add_many(void *arg) {
         int64_t sum = 0;
         a->status = result_of(a->client, refs[i], &sum, &a->err);
         if (a->status == WR_OK && sum != i + 5) {
-            a->status = wr_error_set(&a->err, WR_E_INTERNAL, __FILE__, __LINE__, "%d + 2 + 3 gave %" PRId64, i, sum);
+            a->status =
+                wr_error_set(&a->err, WR_E_INTERNAL, __FILE__, __LINE__, "%d + 2 + 3 gave %" PRId64, i, sum);
         }
     }
     return NULL;
@@ -155,7 +162,8 @@ int main(int argc, char **argv) {
     }
     wr_counters counters;
     wr_client_counters(client, &counters);
-    printf("%d sums are right; %" PRIu64 " tasks were submitted\n", THREADS * TASKS, counters.tasks_submitted);
+    printf("%d sums are right; %" PRIu64 " tasks were submitted\n", THREADS * TASKS,
+           counters.tasks_submitted);
     wr_client_close(client);
     return 0;
 }

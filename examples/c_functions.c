@@ -1,4 +1,4 @@
-/* examples/c_functions.c: two functions in C that tasks can call; built as a shared library, loaded by C workers.
+/* examples/c_functions.c: two functions in C that tasks can call, in a library that C workers load.
  *
  *   cc -shared -fPIC -Iinclude -o c_functions.so examples/c_functions.c
  */
@@ -10,8 +10,8 @@
 /* Sums 64-bit integers. */
 static wr_status sum(wr_c_call *call, const uint8_t *args, uint64_t arg_bytes, wr_error *err) {
     if (arg_bytes % sizeof(int64_t) != 0) {
-        return wr_error_set(err, WR_E_INVALID, __FILE__, __LINE__, "sum: %llu bytes are no array of 64-bit integers",
-                            (unsigned long long)arg_bytes);
+        return wr_error_set(err, WR_E_INVALID, __FILE__, __LINE__,
+                            "sum: %llu bytes are no array of 64-bit integers", (unsigned long long)arg_bytes);
     }
     int64_t total = 0;
     for (uint64_t at = 0; at < arg_bytes; at += sizeof(int64_t)) {

@@ -16,7 +16,7 @@ typedef struct wr_rpc_stream wr_rpc_stream;
 typedef struct wr_rpc_unary wr_rpc_unary;
 
 /* Connects when first used, and again whenever it must, with at most 200 ms between attempts.
- * Fails: INVALID, IO (a TLS file), NO_MEMORY. */
+ * Fails: INVALID; NOT_FOUND, DENIED or IO (a TLS file); NO_MEMORY. */
 WR_MUST_USE wr_status wr_rpc_client_open(const char *target, const wr_rpc_credentials *credentials, wr_rpc_client **out,
                                          wr_error *err);
 /* Nothing can be started any more. The caller cancels what is open, and polls until that returns false. */

@@ -45,7 +45,7 @@ typedef struct wr_gcs_link_opts {
     uint64_t queue_bytes_max; /* 0 = 64 MiB */
 } wr_gcs_link_opts;
 
-/* Returns at once, connected or not. Fails: INVALID, IO (a TLS file), NO_MEMORY. */
+/* Returns at once, connected or not. Fails: INVALID; NOT_FOUND, DENIED or IO (a TLS file); NO_MEMORY. */
 WR_MUST_USE wr_status wr_gcs_link_open(const wr_gcs_link_opts *opts, wr_gcs_link **out, wr_error *err);
 /* Ends the thread and open calls (their callbacks come, with CANCELLED, before this returns). Accepts NULL. Blocks shortly. */
 void wr_gcs_link_close(wr_gcs_link *link);

@@ -31,7 +31,7 @@ grpc_byte_buffer *wr_grpc_buffer(const void *data, uint32_t bytes); /* copies; o
 /* All bytes of a buffer in one piece. out->data is owned by the caller (wr_free). Fails: NO_MEMORY, LIMIT. */
 WR_MUST_USE wr_status wr_grpc_bytes(grpc_byte_buffer *buffer, uint8_t **out, uint32_t *out_bytes, wr_error *err);
 
-/* Fails: INVALID, IO (a file), as wr_rpc_credentials_check. out: owned by the caller. */
+/* Fails: INVALID, NOT_FOUND, DENIED or IO (a file), as wr_rpc_credentials_check. out: owned by the caller. */
 WR_MUST_USE wr_status wr_grpc_client_credentials(const wr_rpc_credentials *c, grpc_channel_credentials **out, wr_error *err);
 WR_MUST_USE wr_status wr_grpc_server_credentials(const wr_rpc_credentials *c, grpc_server_credentials **out, wr_error *err);
 /* "Bearer TOKEN", owned by the caller (wr_free). */

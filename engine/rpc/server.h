@@ -34,7 +34,7 @@ typedef struct wr_rpc_server_opts {
     wr_rpc_handlers handlers;
 } wr_rpc_server_opts;
 
-/* Listens at once. Fails: INVALID, IO (the address is taken, a TLS file), NO_MEMORY. */
+/* Listens at once. Fails: INVALID; IO (the address is taken); NOT_FOUND, DENIED or IO (a TLS file); NO_MEMORY. */
 WR_MUST_USE wr_status wr_rpc_server_open(const wr_rpc_server_opts *opts, wr_rpc_server **out, wr_error *err);
 /* Cancels what is open, waits until it has ended (milliseconds), frees. Unanswered unary calls need not be replied to. */
 void wr_rpc_server_close(wr_rpc_server *server);

@@ -154,6 +154,9 @@ static wr_status pick_default(const wr_class *cls, const wr_pick_opts *opts, uin
         *out = local; /* the preferred one had no room */
         return WR_OK;
     }
+    if (packed != UINT32_MAX && packed_score < GPU_NODE && least_score < 2 * GPU_NODE) {
+        packed = UINT32_MAX; /* a node without GPUs has room, though it is more than half used */
+    }
     uint32_t choice = packed != UINT32_MAX ? packed : least != UINT32_MAX ? least : opts->also_busy ? busy : UINT32_MAX;
     if (choice == UINT32_MAX) {
         return able ? WR_E_AGAIN : WR_E_UNSCHEDULABLE;

@@ -4,7 +4,8 @@
 #include "shm/layout.h"
 
 _Static_assert(sizeof(wr_block_header) == WR_BLOCK_HEADER_BYTES, "block header");
-_Static_assert(offsetof(wr_block_header, magic) == 8 && offsetof(wr_block_header, stream_bytes) == 24, "block header");
+_Static_assert(offsetof(wr_block_header, magic) == 8 && offsetof(wr_block_header, stream_bytes) == 24,
+               "block header");
 _Static_assert(offsetof(wr_block_header, stream_window) == 32, "block header");
 
 /* *at += count * each; false when it overflows. */
@@ -34,10 +35,13 @@ static bool parts_of(const wr_block_header *h, part_offsets *out) {
     return fits;
 }
 
-uint64_t wr_block_size(uint32_t link_count, uint32_t ref_count, uint32_t buffer_count, const uint64_t *buffer_bytes,
-                       uint64_t stream_window, uint64_t stream_bytes) {
-    wr_block_header h = {.link_count = link_count, .ref_count = ref_count, .buffer_count = buffer_count,
-                         .stream_bytes = stream_bytes, .stream_window = stream_window};
+uint64_t wr_block_size(uint32_t link_count, uint32_t ref_count, uint32_t buffer_count,
+                       const uint64_t *buffer_bytes, uint64_t stream_window, uint64_t stream_bytes) {
+    wr_block_header h = {.link_count = link_count,
+                         .ref_count = ref_count,
+                         .buffer_count = buffer_count,
+                         .stream_bytes = stream_bytes,
+                         .stream_window = stream_window};
     part_offsets parts;
     if (!parts_of(&h, &parts) || (buffer_count != 0 && buffer_bytes == NULL)) {
         return 0;
@@ -65,7 +69,8 @@ wr_status wr_block_open(const wr_pool *pool, uint64_t offset, wr_block_view *out
     part_offsets parts;
     if (h.magic != WR_BLOCK_MAGIC || h.bytes < WR_BLOCK_HEADER_BYTES ||
         wr_pool_heap_read(pool, offset, h.bytes) == NULL || !parts_of(&h, &parts) || parts.end > h.bytes) {
-        return WR_FAIL(err, WR_E_CORRUPT, "block: the header at offset %lu cannot be right", (unsigned long)offset);
+        return WR_FAIL(err, WR_E_CORRUPT, "block: the header at offset %lu cannot be right",
+                       (unsigned long)offset);
     }
     out->header = h;
     out->base = base;

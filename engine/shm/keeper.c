@@ -26,9 +26,9 @@ static wr_status allocate(wr_keeper *k, wr_error *err) {
     k->orphan_live = wr_calloc(g->cell_extents, sizeof(*k->orphan_live));
     k->unit_owner = wr_calloc(k->units, sizeof(*k->unit_owner));
     k->unit_refs = wr_calloc(k->units, sizeof(*k->unit_refs));
-    if (k->rows == NULL || k->candidates == NULL || k->candidates_next == NULL || k->orphans == NULL || k->slots == NULL || k->ports == NULL ||
-        k->rings == NULL || k->cell_owner == NULL || k->orphan_live == NULL || k->unit_owner == NULL ||
-        k->unit_refs == NULL) {
+    if (k->rows == NULL || k->candidates == NULL || k->candidates_next == NULL || k->orphans == NULL ||
+        k->slots == NULL || k->ports == NULL || k->rings == NULL || k->cell_owner == NULL ||
+        k->orphan_live == NULL || k->unit_owner == NULL || k->unit_refs == NULL) {
         return WR_FAIL(err, WR_E_NO_MEMORY, "keeper: no memory for the tables of %u cells", cells);
     }
     memset(k->cell_owner, 0xff, sizeof(*k->cell_owner) * g->cell_extents); /* WR_EXTENT_FREE */
@@ -179,7 +179,8 @@ void wr_keeper_assign(wr_keeper *k, uint32_t s, uint32_t assignment) {
         return;
     }
     uint32_t port = assignment & 0xffff, ring;
-    if (port < k->pool->geometry.ports && k->ports[port].open) { /* what it seals may make others READY here */
+    if (port < k->pool->geometry.ports &&
+        k->ports[port].open) { /* what it seals may make others READY here */
         (void)!wr_keeper_ring_open(k, (uint16_t)port, s, &ring, NULL);
     }
     wr_slot *slot = wr_slot_at(k->pool, s);
@@ -220,8 +221,8 @@ void wr_keeper_grant(wr_keeper *k, uint32_t s, wr_event_type type, uint64_t hand
         return;
     }
     uint32_t end = mine->backlog_first + mine->backlog_count;
-    if (wr_array_reserve((void **)&mine->backlog, &mine->backlog_capacity, end + 1, sizeof(*mine->backlog), NULL) !=
-        WR_OK) {
+    if (wr_array_reserve((void **)&mine->backlog, &mine->backlog_capacity, end + 1, sizeof(*mine->backlog),
+                         NULL) != WR_OK) {
         wr_keeper_give_up(k, "the raylet has no memory for a client's grants");
         return;
     }
@@ -258,7 +259,8 @@ void wr_keeper_tell(wr_keeper *k, wr_keeper_event_type type, uint32_t slot, uint
         }
     }
     uint32_t end = k->event_first + k->event_count;
-    if (wr_array_reserve((void **)&k->events, &k->event_capacity, end + 1, sizeof(*k->events), NULL) != WR_OK) {
+    if (wr_array_reserve((void **)&k->events, &k->event_capacity, end + 1, sizeof(*k->events), NULL) !=
+        WR_OK) {
         wr_keeper_give_up(k, "the raylet has no memory for the keeper's events");
         return;
     }
@@ -320,7 +322,7 @@ void wr_keeper_stats_of(const wr_keeper *k, wr_keeper_stats *out) {
         .rings_open = k->rings_open,
     };
     uint64_t run = 0, largest = 0;
-    for (uint64_t u = 0; u < k->units; u++) {
+    for (uint64_t u = 1; u < k->units; u++) {
         run = k->unit_owner[u] == WR_EXTENT_FREE ? run + 1 : 0;
         largest = run > largest ? run : largest;
     }
@@ -345,7 +347,8 @@ void wr_keeper_trace(wr_keeper *k, bool on) {
     }
 }
 
-uint32_t wr_keeper_trace_read(const wr_keeper *k, uint32_t s, uint64_t *cursor, wr_trace_record *out, uint32_t max) {
+uint32_t wr_keeper_trace_read(const wr_keeper *k, uint32_t s, uint64_t *cursor, wr_trace_record *out,
+                              uint32_t max) {
     if (s >= k->slot_high) {
         return 0;
     }
@@ -358,7 +361,8 @@ uint32_t wr_keeper_trace_read(const wr_keeper *k, uint32_t s, uint64_t *cursor, 
     }
     for (; at < tail && n < max; at++) {
         wr_a64 *record = (wr_a64 *)(void *)((uint8_t *)slot + k->pool->trace_at + 32 * (at & (capacity - 1)));
-        uint64_t words[3] = {WR_LOAD_RELAXED(&record[0]), WR_LOAD_RELAXED(&record[1]), WR_LOAD_RELAXED(&record[2])};
+        uint64_t words[3] = {WR_LOAD_RELAXED(&record[0]), WR_LOAD_RELAXED(&record[1]),
+                             WR_LOAD_RELAXED(&record[2])};
         atomic_thread_fence(memory_order_acquire);
         if (WR_LOAD_RELAXED(&slot->trace_tail) - at >= capacity) {
             continue; /* it was overwritten while we read */

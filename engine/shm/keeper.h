@@ -20,7 +20,7 @@ void wr_keeper_free(wr_keeper *keeper);
 wr_proc *wr_keeper_proc(wr_keeper *keeper);
 
 /* ---- Slots ---- */
-/* Fails: LIMIT (all slots taken). */
+/* Leases it its first cells and, while half of the heap is free, a unit of heap. Fails: LIMIT (all slots taken). */
 WR_MUST_USE wr_status wr_keeper_slot_open(wr_keeper *keeper, int pid, uint32_t *out_slot, uint32_t *out_epoch, wr_error *err);
 
 /* Makes the error that a task of the dead gets: called for each task that ended without retries left, and for each task whose
@@ -29,8 +29,9 @@ typedef enum wr_lost_reason { WR_LOST_WORKER_DIED, WR_LOST_OWNER_DIED, WR_LOST_A
 typedef void (*wr_lost_fn)(void *arg, wr_handle handle, uint32_t function, wr_lost_reason reason, uint32_t attempt, wr_result *out);
 
 /* The process of slot s has exited (kernel fact). Drains, repairs, releases all it held; tasks it ran are queued again
- * (attempt + 1, within max_retries) or sealed by lost(). Calls of an actor port stay READY for the next incarnation
- * when the port is RESTARTING, within max_retries; else are sealed. Every step may run again. */
+ * (attempt + 1, within max_retries) or sealed by lost(). Calls of an actor port that it
+ * had begun are READY for the next incarnation if the port is RESTARTING (set that first), within max_retries; else they are sealed. Those
+ * it had not begun stay. Every step may run again. O(cells it held), or of all leased cells if it held heap or shared cells. */
 void wr_keeper_slot_dead(wr_keeper *keeper, uint32_t slot, wr_lost_fn lost, void *arg);
 
 typedef struct wr_slot_info {
@@ -54,8 +55,9 @@ void wr_keeper_want_cancel(wr_keeper *keeper, uint32_t slot, wr_handle handle);
 WR_MUST_USE wr_status wr_keeper_port_open(wr_keeper *keeper, bool actor, uint16_t *out, wr_error *err);
 /* Idempotent: the ring of that slot at that port. Rings of dead slots are used again once they are empty. Fails: LIMIT, INVALID. */
 WR_MUST_USE wr_status wr_keeper_ring_open(wr_keeper *keeper, uint16_t port, uint32_t slot, uint32_t *out, wr_error *err);
-/* takers: how many workers are assigned (a hint for batching, and submitters ring the raylet's bell while it is 0 or when
- * `hungry`: more work than sleepers would get another worker). */
+/* takers: how many workers are assigned (a hint for batching). While it is 0, or with `hungry` (more work than sleepers would get
+ * another worker), the first submitter that finds no sleeper rings the raylet's bell; wr_keeper_pass arms that again. So: pass,
+ * then look at wr_keeper_port_info. */
 void wr_keeper_port_takers(wr_keeper *keeper, uint16_t port, uint32_t takers, bool hungry);
 void wr_keeper_port_state(wr_keeper *keeper, uint16_t port, wr_port_state state, wr_handle cause);
 /* Before a new incarnation of an actor takes: heads go back to the oldest call that is not done. */

@@ -1,12 +1,13 @@
-/* engine/shm/keeper_check.c: the structure checker for tests. Looks at everything and says what does not add up. */
+/* engine/shm/keeper_check.c: the structure checker for tests. Looks at everything and says what does not add
+ * up. */
 #include "shm/keeper_internal.h"
 
 static wr_error wrong;
 
-#define WRONG(...)                                                                                                     \
-    do {                                                                                                               \
-        (void)!wr_error_set(&wrong, WR_E_INTERNAL, __FILE__, __LINE__, __VA_ARGS__);                                   \
-        return wrong.text;                                                                                             \
+#define WRONG(...)                                                                                           \
+    do {                                                                                                     \
+        (void)!wr_error_set(&wrong, WR_E_INTERNAL, __FILE__, __LINE__, __VA_ARGS__);                         \
+        return wrong.text;                                                                                   \
     } while (0)
 
 typedef struct checking {
@@ -22,7 +23,8 @@ static const wr_proc *proc_of(const checking *c, uint32_t slot) {
         return c->keeper->self;
     }
     for (uint32_t n = 0; n < c->proc_count; n++) {
-        if (c->procs[n] != NULL && c->procs[n]->index == slot && c->procs[n]->epoch == c->keeper->slots[slot].epoch) {
+        if (c->procs[n] != NULL && c->procs[n]->index == slot &&
+            c->procs[n]->epoch == c->keeper->slots[slot].epoch) {
             return c->procs[n];
         }
     }
@@ -63,10 +65,12 @@ static const char *check_cell(const checking *c, uint32_t i) {
         return NULL;
     }
     if (c->at_rest) {
-        WRONG("cell %u left: state %d flags %x slot %u function %u port %u count %x row: used %d low %lx pins %u contained "
-              "%u holds %u dropped %d homed %d candidate %d", i, (int)wr_state_of(word), flags, owner, cell->function, cell->port,
-              p == NULL ? 0 : p->count[i], row->used, (unsigned long)row->low_slots, row->pins, row->contained,
-              row->holds, row->dropped, row->homed, row->candidate);
+        WRONG("cell %u left: state %d flags %x slot %u function %u port %u count %x row: used %d low %lx "
+              "pins %u contained "
+              "%u holds %u dropped %d homed %d candidate %d",
+              i, (int)wr_state_of(word), flags, owner, cell->function, cell->port,
+              p == NULL ? 0 : p->count[i], row->used, (unsigned long)row->low_slots, row->pins,
+              row->contained, row->holds, row->dropped, row->homed, row->candidate);
     }
     if (p != NULL && (p->count[i] & (WR_COUNT_MASK | WR_COUNT_LIMBO | WR_COUNT_DROPPED)) == 0) {
         WRONG("cell %u of slot %u is not FREE, and nobody counts it (state %d flags %x)", i, owner,
@@ -111,13 +115,15 @@ static const char *check_rings(const checking *c) {
         wr_ring *ring = wr_ring_at(k->pool, r);
         wr_port *port = &k->pool->ports[mine->port];
         if (!k->ports[mine->port].open || k->slots[mine->slot].state != WR_SLOT_LIVE) {
-            WRONG("ring %u is leased to slot %u at port %u, and one of them is not open", r, mine->slot, mine->port);
+            WRONG("ring %u is leased to slot %u at port %u, and one of them is not open", r, mine->slot,
+                  mine->port);
         }
         uint64_t tail = WR_LOAD(&ring->tail);
         for (uint64_t at = WR_LOAD(&ring->head); at < tail; at++) {
             wr_handle handle = WR_LOAD(&ring->at[at & k->pool->ring_mask]);
             if (!wr_entry_done(k->pool, handle) && !wr_slot_set_has(&port->nonempty, mine->slot)) {
-                WRONG("ring %u of slot %u at port %u has a task that no hint shows", r, mine->slot, mine->port);
+                WRONG("ring %u of slot %u at port %u has a task that no hint shows", r, mine->slot,
+                      mine->port);
             }
         }
     }
@@ -136,7 +142,8 @@ static const char *check_heap(const checking *c) {
     for (uint64_t u = 0; u < k->units; u++) {
         uint16_t owner = k->unit_owner[u];
         if (owner == WR_EXTENT_ORPHAN && c->at_rest) {
-            WRONG("heap unit %lu of a dead process was not returned (%u references)", (unsigned long)u, k->unit_refs[u]);
+            WRONG("heap unit %lu of a dead process was not returned (%u references)", (unsigned long)u,
+                  k->unit_refs[u]);
         }
         if (owner < WR_SLOT_MAX && k->slots[owner].state != WR_SLOT_LIVE) {
             WRONG("heap unit %lu belongs to slot %u, which is not open", (unsigned long)u, owner);
@@ -150,7 +157,8 @@ static const char *check_heap(const checking *c) {
     }
     for (uint32_t n = 0; c->at_rest && n < c->proc_count; n++) {
         if (c->procs[n] != NULL && wr_heap_live_blocks(c->procs[n]) != 0) {
-            WRONG("slot %u has %lu heap blocks left", c->procs[n]->index, (unsigned long)wr_heap_live_blocks(c->procs[n]));
+            WRONG("slot %u has %lu heap blocks left", c->procs[n]->index,
+                  (unsigned long)wr_heap_live_blocks(c->procs[n]));
         }
     }
     return NULL;
@@ -159,8 +167,8 @@ static const char *check_heap(const checking *c) {
 static const char *check_rest(const checking *c) {
     const wr_keeper *k = c->keeper;
     if (k->row_count != 0 || k->candidate_count != 0 || k->orphan_count != 0 || k->pair_count != 0) {
-        WRONG("left: rows %lu candidates %u orphans %u pairs %lu", (unsigned long)k->row_count, k->candidate_count,
-              k->orphan_count, (unsigned long)k->pair_count);
+        WRONG("left: rows %lu candidates %u orphans %u pairs %lu", (unsigned long)k->row_count,
+              k->candidate_count, k->orphan_count, (unsigned long)k->pair_count);
     }
     for (uint32_t s = 0; s < k->slot_high; s++) {
         if (k->slots[s].state == WR_SLOT_LIVE && k->slots[s].holds != 0) {
@@ -172,7 +180,11 @@ static const char *check_rest(const checking *c) {
 
 const char *wr_keeper_check(const wr_keeper *k, wr_proc *const *procs, uint32_t proc_count, bool at_rest) {
     size_t bytes = k->pool->cell_count;
-    checking c = {.keeper = k, .procs = procs, .proc_count = proc_count, .at_rest = at_rest, .seen = wr_pages_new(bytes)};
+    checking c = {.keeper = k,
+                  .procs = procs,
+                  .proc_count = proc_count,
+                  .at_rest = at_rest,
+                  .seen = wr_pages_new(bytes)};
     wr_error_clear(&wrong);
     if (c.seen == NULL) {
         return "no memory for the check";

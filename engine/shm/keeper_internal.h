@@ -1,7 +1,8 @@
-/* engine/shm/keeper_internal.h: the raylet's private tables: the truth about slots, ports, rings, extents and rows.
+/* engine/shm/keeper_internal.h: the raylet's private tables: the truth about slots, ports, rings, extents and
+ * rows.
  *
- * Nothing that the raylet decides on is read back from the pool if it wrote it there itself; what clients wrote (events,
- * control words, links, results) is read once, checked, and then used.
+ * Nothing that the raylet decides on is read back from the pool if it wrote it there itself; what clients
+ * wrote (events, control words, links, results) is read once, checked, and then used.
  */
 #pragma once
 
@@ -9,23 +10,24 @@
 #include "shm/keeper.h"
 #include "shm/proc_internal.h"
 
-/* Who holds a shared cell. One for each cell of the pool, touched pages only. Valid if generation is the cell's. */
+/* Who holds a shared cell. One for each cell of the pool, touched pages only. Valid if generation is the
+ * cell's. */
 typedef struct wr_row {
     uint32_t generation;
-    uint32_t pins;          /* arguments and nested refs of tasks whose creator is dead */
-    uint32_t contained;     /* values that name it */
-    uint32_t holds;         /* of the raylet itself */
-    uint32_t removal_pass;  /* pass of the last removal of a holder: the grace starts anew at each */
-    uint32_t inner_first;   /* + 1: what its value names, in keeper->pairs */
-    bool used;              /* counted in keeper->row_count */
-    bool dropped;           /* its creator's hold has ended */
+    uint32_t pins;         /* arguments and nested refs of tasks whose creator is dead */
+    uint32_t contained;    /* values that name it */
+    uint32_t holds;        /* of the raylet itself */
+    uint32_t removal_pass; /* pass of the last removal of a holder: the grace starts anew at each */
+    uint32_t inner_first;  /* + 1: what its value names, in keeper->pairs */
+    bool used;             /* counted in keeper->row_count */
+    bool dropped;          /* its creator's hold has ended */
     bool candidate;
-    bool homed;             /* given back: only its generation has to follow */
-    bool block_routed;      /* the result's block was given back as well */
+    bool homed;        /* given back: only its generation has to follow */
+    bool block_routed; /* the result's block was given back as well */
     bool watched, unheld_told;
-    bool requeued;          /* while its creator is being reaped */
-    uint64_t low_slots;     /* holders 0-63 */
-    uint64_t *high_slots;   /* holders 64-1023 */
+    bool requeued;        /* while its creator is being reaped */
+    uint64_t low_slots;   /* holders 0-63 */
+    uint64_t *high_slots; /* holders 64-1023 */
     uint64_t watch_tag;
 } wr_row;
 
@@ -61,10 +63,10 @@ typedef struct wr_keeper_port {
 typedef struct wr_keeper_ring {
     bool leased, dead; /* dead: its submitter is; kept until its calls are done */
     uint32_t port, slot;
-    uint32_t next;     /* + 1, of the port's rings */
-    uint64_t base;     /* tail when it was leased */
-    uint64_t done;     /* all below are done */
-    uint64_t failed;   /* all below were failed with their port */
+    uint32_t next;   /* + 1, of the port's rings */
+    uint64_t base;   /* tail when it was leased */
+    uint64_t done;   /* all below are done */
+    uint64_t failed; /* all below were failed with their port */
 } wr_keeper_ring;
 
 typedef enum wr_extent_owner { WR_EXTENT_FREE = 0xffff, WR_EXTENT_ORPHAN = 0xfffe } wr_extent_owner;
@@ -73,11 +75,11 @@ struct wr_keeper {
     wr_pool *pool;
     wr_proc *self;
     uint32_t pass;
-    wr_row *rows;           /* [cells] */
+    wr_row *rows; /* [cells] */
     uint64_t row_count;
     uint32_t *candidates, *candidates_next; /* [cells] */
     uint32_t candidate_count;
-    wr_handle *orphans;     /* [cells] tasks of dead creators that are not done */
+    wr_handle *orphans; /* [cells] tasks of dead creators that are not done */
     uint32_t orphan_count;
     wr_pair *pairs;
     uint32_t pair_capacity, pair_used, pair_free /* + 1 */;
@@ -90,14 +92,14 @@ struct wr_keeper {
     wr_keeper_ring *rings;
     uint32_t ring_high, rings_open;
 
-    uint16_t *cell_owner;   /* [cell_extents] slot, or wr_extent_owner */
-    uint32_t *orphan_live;  /* [cell_extents] cells of an orphaned extent that are not free */
+    uint16_t *cell_owner;  /* [cell_extents] slot, or wr_extent_owner */
+    uint32_t *orphan_live; /* [cell_extents] cells of an orphaned extent that are not free */
     uint32_t cell_high, cells_leased;
-    uint16_t *unit_owner;   /* [units] */
-    uint32_t *unit_refs;    /* [units] cells that refer into an orphaned unit */
+    uint16_t *unit_owner; /* [units] */
+    uint32_t *unit_refs;  /* [units] cells that refer into an orphaned unit */
     uint64_t units, units_leased, units_orphaned, unit_at;
     bool figures_stale;
-    bool room_freed;        /* cells or units came back since the last refusal */
+    bool room_freed; /* cells or units came back since the last refusal */
 
     wr_keeper_event *events;
     uint32_t event_capacity, event_first, event_count;
@@ -127,7 +129,8 @@ bool wr_keeper_lease_cells(wr_keeper *k, uint32_t slot, bool grant);
 bool wr_keeper_lease_heap(wr_keeper *k, uint32_t slot, uint64_t units);
 void wr_keeper_take_heap(wr_keeper *k, uint32_t slot, uint64_t first, uint64_t units);
 void wr_keeper_orphan_cell_freed(wr_keeper *k, uint32_t index);
-/* A block that nobody refers to any more goes to its holder. owner: the slot of the cell's creator, who frees its own. true: it was routed. */
+/* A block that nobody refers to any more goes to its holder. owner: the slot of the cell's creator, who frees
+ * its own. true: it was routed. */
 bool wr_keeper_route_block(wr_keeper *k, uint64_t offset, uint32_t creator);
 /* The heap of slot s has lost its holder: counts what still refers into it. */
 void wr_keeper_orphan_heap(wr_keeper *k, uint32_t slot);

@@ -1,7 +1,8 @@
 /* engine/shm/keeper_pass.c: rows, and the pass that frees what nobody holds.
  *
- * A cell is freed only when a complete pass over all event rings, begun after the last removal of a holder, found none: what
- * could have been handed on before a drop was reported stands in some ring already, so the pass that follows sees it.
+ * A cell is freed only when a complete pass over all event rings, begun after the last removal of a holder,
+ * found none: what could have been handed on before a drop was reported stands in some ring already, so the
+ * pass that follows sees it.
  */
 #include "shm/keeper_internal.h"
 
@@ -31,7 +32,9 @@ wr_row *wr_keeper_row(wr_keeper *k, wr_handle handle) {
     if (row->generation != wr_generation_of(handle) || (!row->used && !row->homed)) {
         bool candidate = row->candidate;
         row_end(k, row);
-        *row = (wr_row){.generation = wr_generation_of(handle), .candidate = candidate, .removal_pass = k->pass,
+        *row = (wr_row){.generation = wr_generation_of(handle),
+                        .candidate = candidate,
+                        .removal_pass = k->pass,
                         .used = true};
         k->row_count++;
     }
@@ -105,8 +108,8 @@ static void contain(wr_keeper *k, wr_handle container, wr_handle inner) {
     if (node != 0) {
         k->pair_free = k->pairs[node - 1].next;
     } else {
-        if (wr_array_reserve((void **)&k->pairs, &k->pair_capacity, k->pair_used + 1, sizeof(*k->pairs), NULL) !=
-            WR_OK) {
+        if (wr_array_reserve((void **)&k->pairs, &k->pair_capacity, k->pair_used + 1, sizeof(*k->pairs),
+                             NULL) != WR_OK) {
             wr_keeper_give_up(k, "the raylet has no memory for nested references");
             return;
         }
@@ -209,7 +212,8 @@ static void drain_slot(wr_keeper *k, uint32_t s) {
         uint64_t type = __atomic_load_n(&at->type, __ATOMIC_RELAXED);
         mine->event_head++;
         if (type == WR_EVENT_CONTAIN && mine->event_head != tail) {
-            uint64_t inner = __atomic_load_n(&events[mine->event_head & (capacity - 1)].handle, __ATOMIC_RELAXED);
+            uint64_t inner =
+                __atomic_load_n(&events[mine->event_head & (capacity - 1)].handle, __ATOMIC_RELAXED);
             mine->event_head++;
             contain(k, handle, inner);
         } else {
@@ -262,7 +266,8 @@ void wr_keeper_homed_again(wr_keeper *k, uint32_t i) {
     wr_row *row = &k->rows[i];
     wr_cell *cell = &k->pool->cells[i];
     if (!row->block_routed) {
-        row->block_routed = true; /* in its creator's own heap, which is being orphaned: not counted, as the cell goes now */
+        row->block_routed =
+            true; /* in its creator's own heap, which is being orphaned: not counted, as the cell goes now */
     }
     free_orphan(k, i, cell, row->generation);
 }
@@ -275,7 +280,8 @@ static void settle(wr_keeper *k, uint32_t i) {
     if (!row->used || row->generation != wr_generation_of(word) || wr_state_of(word) != WR_CELL_SEALED ||
         !wr_row_unheld(row)) {
         if (row->used && row->generation != wr_generation_of(word)) {
-            row_end(k, row); /* the cell was freed by its creator without the raylet: only a stranger does that */
+            row_end(
+                k, row); /* the cell was freed by its creator without the raylet: only a stranger does that */
         } else if (row->used && wr_row_unheld(row) && row->watched && !row->unheld_told) {
             row->unheld_told = true;
             wr_keeper_tell(k, WR_KEEPER_UNHELD, 0, row->watch_tag);
@@ -298,7 +304,8 @@ static void settle(wr_keeper *k, uint32_t i) {
 
 static void settle_candidates(wr_keeper *k) {
     uint32_t count = k->candidate_count, pass = k->pass++;
-    uint32_t *now = k->candidates; /* what is freed makes candidates of what it named, any number: into another list */
+    uint32_t *now =
+        k->candidates; /* what is freed makes candidates of what it named, any number: into another list */
     k->candidates = k->candidates_next;
     k->candidates_next = now;
     k->candidate_count = 0;

@@ -28,7 +28,8 @@ static uint32_t find_free_ring(const wr_keeper *k) {
 wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32_t *out, wr_error *err) {
     if (port >= k->pool->geometry.ports || !k->ports[port].open || slot >= k->pool->geometry.slots ||
         k->slots[slot].state != WR_SLOT_LIVE) {
-        return WR_FAIL(err, WR_E_INVALID, "no ring for slot %u at port %u: one of them is not open", slot, port);
+        return WR_FAIL(err, WR_E_INVALID, "no ring for slot %u at port %u: one of them is not open", slot,
+                       port);
     }
     uint32_t number = wr_keeper_ring_number(k, port, slot);
     if (number != 0) {
@@ -41,8 +42,13 @@ wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32
     }
     wr_ring *ring = ring_at(k, r);
     uint64_t tail = WR_LOAD(&ring->tail);
-    k->rings[r] = (wr_keeper_ring){.leased = true, .port = port, .slot = slot, .next = k->ports[port].rings_first,
-                                   .base = tail, .done = tail, .failed = tail};
+    k->rings[r] = (wr_keeper_ring){.leased = true,
+                                   .port = port,
+                                   .slot = slot,
+                                   .next = k->ports[port].rings_first,
+                                   .base = tail,
+                                   .done = tail,
+                                   .failed = tail};
     k->ports[port].rings_first = r + 1;
     k->rings_open++;
     WR_STORE(&ring->head, tail); /* indices go on; what stood there is done */
@@ -146,8 +152,9 @@ void wr_keeper_port_info(const wr_keeper *k, uint16_t n, wr_port_info *out) {
 
 /* ---- An actor's new incarnation ---- */
 
-/* An index a whole ring behind the tail is done by its submitter's own check, and its slot may name a newer call: so the tail
- * is read again after each slot. One slot less (a full ring) it may be the call that the dead actor had begun. */
+/* An index a whole ring behind the tail is done by its submitter's own check, and its slot may name a newer
+ * call: so the tail is read again after each slot. One slot less (a full ring) it may be the call that the
+ * dead actor had begun. */
 static uint64_t oldest_not_done(wr_keeper *k, uint32_t r) {
     wr_keeper_ring *mine = &k->rings[r];
     wr_ring *ring = ring_at(k, r);
@@ -198,7 +205,8 @@ bool wr_keeper_claim(wr_keeper *k, wr_handle handle, bool shared_too) {
             return false;
         }
         if (WR_CAS(&cell->ctl, &word,
-                   wr_word(wr_generation_of(word), WR_CELL_RUNNING | ((uint32_t)word & WR_FLAG_ALL) | k->self->who))) {
+                   wr_word(wr_generation_of(word),
+                           WR_CELL_RUNNING | ((uint32_t)word & WR_FLAG_ALL) | k->self->who))) {
             return true;
         }
     }
@@ -208,7 +216,8 @@ void wr_keeper_seal_lost(wr_keeper *k, wr_handle handle, wr_lost_reason reason, 
     const wr_cell *cell = &k->pool->cells[wr_index_of(handle)];
     wr_result result = {.kind = WR_TRACE_KIND_SYSTEM_ERROR, .location = WR_AT_INLINE};
     if (cell->port == WR_PORT_JOIN) {
-        memcpy(result.inline_bytes, cell->inline_bytes, WR_INLINE_MAX); /* the task it belongs to stands there */
+        memcpy(result.inline_bytes, cell->inline_bytes,
+               WR_INLINE_MAX); /* the task it belongs to stands there */
     } else if (lost != NULL) {
         lost(arg, handle, cell->function, reason, cell->attempt, &result);
     }
@@ -263,7 +272,8 @@ static void fail_calls(wr_keeper *k, uint32_t n) {
     }
 }
 
-void wr_keeper_port_fail(wr_keeper *k, uint16_t n, wr_handle cause, wr_lost_reason reason, wr_lost_fn lost, void *arg) {
+void wr_keeper_port_fail(wr_keeper *k, uint16_t n, wr_handle cause, wr_lost_reason reason, wr_lost_fn lost,
+                         void *arg) {
     if (!is_open(k, n)) {
         return;
     }
@@ -325,12 +335,20 @@ static void hand_over(wr_keeper *k, uint32_t r) {
     }
     for (; at < tail; at++) {
         wr_handle handle = WR_LOAD(&ring->at[at & mask]);
-        wr_row *row = wr_keeper_row(k, handle);
-        if (row == NULL || row->requeued || wr_entry_done(k->pool, handle) ||
-            k->pool->cells[wr_index_of(handle)].port != mine->port) {
+        uint32_t i = wr_index_of(handle);
+        if (!wr_keeper_cell_known(k, i) || wr_entry_done(k->pool, handle) ||
+            k->pool->cells[i].port != mine->port) {
             continue;
         }
-        row->requeued = true;
+        /* Only a cell of the dead has a row here by right: what its worker gave back or made READY is
+         * another's. */
+        wr_row *row = wr_keeper_creator(k, i) == WR_EXTENT_ORPHAN ? wr_keeper_row(k, handle) : NULL;
+        if (row != NULL && row->requeued) {
+            continue;
+        }
+        if (row != NULL) {
+            row->requeued = true;
+        }
         wr_keeper_requeue(k, handle);
     }
 }

@@ -1,6 +1,6 @@
-/* engine/shm/keeper_reap.c: the process of a slot has exited, which is a fact of the kernel: what it held is released, what it
- * had begun is repaired. Every step may run again; the tasks of the dead are sealed as errors by the ordinary seal, walk
- * included, so that nobody waits for them. */
+/* engine/shm/keeper_reap.c: the process of a slot has exited, which is a fact of the kernel: what it held is
+ * released, what it had begun is repaired. Every step may run again; the tasks of the dead are sealed as
+ * errors by the ordinary seal, walk included, so that nobody waits for them. */
 #include "shm/keeper_internal.h"
 
 typedef struct reaping {
@@ -26,27 +26,32 @@ static void requeue_ready(wr_keeper *k, wr_handle handle) {
     }
 }
 
-/* Reserved and not begun: behind the head, so nobody would look there again. An actor's heads are set back as a whole. */
+/* Reserved and not begun: behind the head, so nobody would look there again. An actor's heads are set back as
+ * a whole. */
 static void reap_reservation(reaping *r) {
     wr_keeper *k = r->keeper;
     uint64_t word = WR_LOAD(&wr_slot_at(k->pool, r->slot)->reserved);
     uint32_t count = (uint32_t)word & 63, number = (uint32_t)(word >> 6) & (WR_RING_MAX - 1);
-    if (count == 0 || count > WR_RESERVE_MAX || number >= k->pool->geometry.rings || !k->rings[number].leased ||
-        k->ports[k->rings[number].port].actor) {
+    if (count == 0 || count > WR_RESERVE_MAX || number >= k->pool->geometry.rings ||
+        !k->rings[number].leased || k->ports[k->rings[number].port].actor) {
         return;
     }
     wr_ring *ring = wr_ring_at(k->pool, number);
     uint64_t tail = WR_LOAD(&ring->tail), head = WR_LOAD(&ring->head);
     uint64_t behind = (tail - (word >> 26)) & ((1ull << WR_RESERVE_START_BITS) - 1);
-    if (behind > k->pool->ring_mask || behind > tail) {
+    if (behind > k->pool->ring_mask + WR_RESERVE_MAX || behind > tail) {
         return;
     }
     for (uint64_t at = tail - behind; count-- != 0 && at < head && at < tail; at++) {
+        if (tail - at > k->pool->ring_mask) {
+            continue; /* done, and its place was used again; those behind it need not be */
+        }
         requeue_ready(k, WR_LOAD(&ring->at[at & k->pool->ring_mask]));
     }
 }
 
-/* A call of an actor that runs again is found where it stands in its caller's ring, unless that has gone round since. */
+/* A call of an actor that runs again is found where it stands in its caller's ring, unless that has gone
+ * round since. */
 static void requeue_lapped(wr_keeper *k, wr_cell *cell, wr_handle handle) {
     uint32_t port = cell->port, creator = wr_keeper_creator(k, wr_index_of(handle));
     if (port >= k->pool->geometry.ports || !k->ports[port].actor) {
@@ -92,7 +97,8 @@ static void reap_running(reaping *r, wr_cell *cell, wr_handle handle, uint64_t w
     uint32_t next = again ? WR_CELL_READY : WR_CELL_RUNNING | k->self->who;
     while (wr_generation_of(word) == wr_generation_of(handle) && wr_state_of(word) == WR_CELL_RUNNING &&
            wr_who_in(word) == r->who) {
-        if (!WR_CAS(&cell->ctl, &word, wr_word(wr_generation_of(word), next | ((uint32_t)word & WR_FLAG_ALL)))) {
+        if (!WR_CAS(&cell->ctl, &word,
+                    wr_word(wr_generation_of(word), next | ((uint32_t)word & WR_FLAG_ALL)))) {
             continue;
         }
         if (again) {
@@ -146,10 +152,11 @@ static void reap_cell(reaping *r, uint32_t i) {
     row->requeued = false;
     bool claimed = wr_keeper_claim(k, handle, false); /* nobody else holds its result: it need not run */
     word = WR_LOAD(&cell->ctl);
-    if (!claimed && wr_state_of(word) == WR_CELL_RUNNING && wr_who_in(word) == r->who) { /* not in its intents: a stranger's */
-        claimed = WR_CAS(&cell->ctl, &word,
-                         wr_word(wr_generation_of(word),
-                                 WR_CELL_RUNNING | ((uint32_t)word & WR_FLAG_ALL) | k->self->who));
+    if (!claimed && wr_state_of(word) == WR_CELL_RUNNING &&
+        wr_who_in(word) == r->who) { /* not in its intents: a stranger's */
+        claimed = WR_CAS(
+            &cell->ctl, &word,
+            wr_word(wr_generation_of(word), WR_CELL_RUNNING | ((uint32_t)word & WR_FLAG_ALL) | k->self->who));
     }
     if (wr_state_of(word) == WR_CELL_SEALED && cell->nargs == 0 && cell->block == 0) {
         wr_keeper_candidate(k, i);
@@ -158,6 +165,9 @@ static void reap_cell(reaping *r, uint32_t i) {
     if (k->orphan_count == k->pool->cell_count) { /* each cell once, unless a stranger writes control words */
         wr_keeper_give_up(k, "the list of orphaned tasks is longer than there are cells");
         return;
+    }
+    if (cell->block != 0 && wr_state_of(word) == WR_CELL_RUNNING) {
+        wr_stream_wake(k->pool, cell->block); /* its producer would wait for a credit of the dead */
     }
     wr_keeper_pin_arguments(k, cell, true);
     k->orphans[k->orphan_count++] = handle;
@@ -203,8 +213,15 @@ static void requeue_shared(reaping *r) {
         uint32_t port = k->pool->cells[wr_index_of(handle)].port;
         wr_cell_state state = wr_cell_state_of(k->pool, handle);
         bool actor = port < k->pool->geometry.ports && k->ports[port].actor;
-        if (row != NULL && !row->requeued && (state == WR_CELL_READY || (actor && state == WR_CELL_WAITING))) {
+        if (row != NULL && !row->requeued &&
+            (state == WR_CELL_READY || (actor && state == WR_CELL_WAITING))) {
             wr_keeper_requeue(k, handle);
+        }
+    }
+    for (uint32_t n = 0; n < k->orphan_count; n++) { /* another death begins anew */
+        wr_row *row = wr_keeper_row(k, k->orphans[n]);
+        if (row != NULL) {
+            row->requeued = false;
         }
     }
 }

@@ -1,4 +1,5 @@
-/* engine/shm/keeper_room.c: who has which extent of cells and which units of the heap, and when those of the dead are free. */
+/* engine/shm/keeper_room.c: who has which extent of cells and which units of the heap, and when those of the
+ * dead are free. */
 #include "shm/keeper_internal.h"
 
 enum { CELL_EXTENTS_AT_ONCE = 16 };
@@ -23,7 +24,8 @@ static bool lease_one(wr_keeper *k, uint32_t slot) {
 
 /* The more a process has, the more it gets at once. */
 bool wr_keeper_lease_cells(wr_keeper *k, uint32_t slot, bool first) {
-    uint32_t has = k->slots[slot].cell_extents, free_extents = k->pool->geometry.cell_extents - k->cells_leased;
+    uint32_t has = k->slots[slot].cell_extents,
+             free_extents = k->pool->geometry.cell_extents - k->cells_leased;
     uint32_t n = first ? 1 : 1 + has / 2;
     n = n > CELL_EXTENTS_AT_ONCE ? CELL_EXTENTS_AT_ONCE : n;
     n = n > 1 + free_extents / 8 ? 1 + free_extents / 8 : n; /* the last ones go one by one */
@@ -49,10 +51,10 @@ void wr_keeper_orphan_cell_freed(wr_keeper *k, uint32_t index) {
 
 /* ---- Heap ---- */
 
-/* First fit; UINT64_MAX: no such run. Offset 0 means "no block": unit 0 is leased alone, and its first page is never used. */
+/* First fit; UINT64_MAX: no such run. Offset 0 means "no block": unit 0 is never leased. */
 static uint64_t find_run(const wr_keeper *k, uint64_t units) {
     uint64_t run = 0;
-    for (uint64_t u = units == 1 ? 0 : 1; u < k->units; u++) {
+    for (uint64_t u = 1; u < k->units; u++) {
         run = k->unit_owner[u] == WR_EXTENT_FREE ? run + 1 : 0;
         if (run == units) {
             return u + 1 - units;

@@ -1,18 +1,20 @@
-/* engine/shm/layout.h: where everything lies in the mapping, and the words of which it is made. Internal to engine/shm.
+/* engine/shm/layout.h: where everything lies in the mapping, and the words of which it is made. Internal.
  *
- *   header                     magic, version, geometry, offsets, poison, bells        raylet (bells: any waker)
- *   cell extent table          u32 per extent: slot + 1 of its holder, 0 none          raylet
- *   slots                      stride slot_stride: wr_slot, then its three rings        see wr_slot
- *   ports                      wr_port                                                 raylet; bitmaps: anyone
- *   rings                      stride ring_stride: wr_ring, then handles               submitter; head: takers
- *   cells                      128 bytes each                                          pool-protocol, section 3
- *   heap                       units of heap_unit bytes                                holder of the unit
+ *   header               magic, version, geometry, offsets, poison, bells       raylet; bells: any waker
+ *   cell extent table    u32 per extent: slot + 1 of its holder, 0 none         raylet
+ *   slots                stride slot_stride: wr_slot, then its three rings      see wr_slot
+ *   ports                wr_port                                                raylet; bitmaps: anyone
+ *   rings                stride ring_stride: wr_ring, then handles              submitter; head: takers
+ *   cells                128 bytes each                                         as the words below say
+ *   heap                 units of heap_unit bytes                               holder of the unit
  *
  * All parts but the heap are "control pages". Each part begins at a multiple of 4096.
  *
- * Control word of a cell (u64): state 0-3, flags 4-7, slot 8-19, epoch 20-31, generation 32-63. Its low half is the futex.
- * Waiting link (u64), in `deps` and in a link's `next`: WALKED 0 (deps only), bit of `pending` 1-6, argument 7-30, cell 31-62,
- * valid 63. `deps` names the newest link; the list is never detached, so that a walk may run again.
+ * Control word of a cell (u64): state 0-3, flags 4-7, slot 8-19, epoch 20-31, generation 32-63. Its low half is
+ * the futex.
+ * Waiting link (u64), in `deps` and in a link's `next`: WALKED 0 (deps only), bit of `pending` 1-6, argument
+ * 7-30, cell 31-62, valid 63. `deps` names the newest link; the list is never detached, so that a walk may run
+ * again.
  */
 #pragma once
 
@@ -44,7 +46,8 @@ enum {
     WR_LANE_OWN = WR_LANE_MAX, /* the intent of a creator that claims its own task, to seal it */
     WR_ATTEMPTS_ENDLESS = 255,
     WR_SLEEP_MAX_NS = 100000000,
-    WR_TRACE_KIND_ERROR = 2, WR_TRACE_KIND_SYSTEM_ERROR = 3, /* wr_kind of whipray.h: what the trace calls failed */
+    WR_TRACE_KIND_ERROR = 2,
+    WR_TRACE_KIND_SYSTEM_ERROR = 3, /* wr_kind of whipray.h: what the trace calls failed */
 };
 
 /* ---- Atomics: the orders that the protocol names ---- */
@@ -58,17 +61,24 @@ typedef _Atomic uint32_t wr_a32;
 #define WR_STORE(p, v) atomic_store_explicit((p), (v), memory_order_release)
 #define WR_STORE_RELAXED(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define WR_STORE_SEQ(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
-#define WR_CAS(p, expected, v)                                                                                         \
+#define WR_CAS(p, expected, v)                                                                               \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, memory_order_acquire)
-/* For the control words that stand in a pair of section 3 (ctl to READY or SEALED before a look at sleepers). */
-#define WR_CAS_SEQ(p, expected, v)                                                                                     \
+/* For the control words that stand in a pair of section 3 (ctl to READY or SEALED before a look at sleepers).
+ */
+#define WR_CAS_SEQ(p, expected, v)                                                                           \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_seq_cst, memory_order_seq_cst)
 /* Program order is all that the reaper of a dead writer needs: by then every executed store is visible. */
 #define WR_INTENT_BARRIER() atomic_signal_fence(memory_order_seq_cst)
 
 /* ---- Handles and control words ---- */
 
-enum { WR_FLAG_WAIT1 = 1 << 4, WR_FLAG_WAITN = 1 << 5, WR_FLAG_DEPS = 1 << 6, WR_FLAG_SHARED = 1 << 7, WR_FLAG_ALL = 0xf0 };
+enum {
+    WR_FLAG_WAIT1 = 1 << 4,
+    WR_FLAG_WAITN = 1 << 5,
+    WR_FLAG_DEPS = 1 << 6,
+    WR_FLAG_SHARED = 1 << 7,
+    WR_FLAG_ALL = 0xf0
+};
 #define WR_WALKED 1ull
 
 static inline uint32_t wr_index_of(wr_handle handle) {
@@ -101,28 +111,29 @@ static inline uint32_t wr_generation_next(uint32_t generation) {
 /* ---- Cells ---- */
 
 typedef struct wr_cell {
-    wr_a64 ctl;          /*   0 */
-    wr_a64 deps;         /*   8 */
-    uint8_t result_bytes; /* 16  inline result; all of 16-23 but attempt, nargs, max_retries, port_kind: claimer */
+    wr_a64 ctl;           /*   0 */
+    wr_a64 deps;          /*   8 */
+    uint8_t result_bytes; /* 16  inline result; all of 16-23 but attempt, nargs, max_retries, port_kind:
+                             claimer */
     uint8_t result_kind;
-    uint8_t location;    /*     wr_location */
-    uint8_t attempt;     /*     raylet, or the claimer that gives back */
-    uint8_t nargs;       /*     links in this cell, or WR_LINKS_IN_BLOCK */
+    uint8_t location; /*     wr_location */
+    uint8_t attempt;  /*     raylet, or the claimer that gives back */
+    uint8_t nargs;    /*     links in this cell, or WR_LINKS_IN_BLOCK */
     uint8_t max_retries;
-    uint8_t withdrawn;   /*     1: sealed by its creator or for its dead creator, not by who ran it */
+    uint8_t withdrawn; /*     1: sealed by its creator or for its dead creator, not by who ran it */
     uint8_t spare;
-    uint64_t block;      /*  24  arguments' block, 0 none; immutable once published */
-    union {              /*  32 */
+    uint64_t block; /*  24  arguments' block, 0 none; immutable once published */
+    union {         /*  32 */
         uint8_t inline_bytes[WR_INLINE_MAX];
         uint64_t place;  /* offset | wr_location */
         uint64_t joined; /* of a JOIN cell: the task it belongs to */
     };
-    uint32_t function;   /*  64  from here on immutable once published, but for pending and the links' next */
+    uint32_t function; /*  64  from here on immutable once published, but for pending and the links' next */
     uint16_t port;
     uint8_t arg_bytes;
     uint8_t flags;
-    wr_a64 pending;      /*  72 */
-    union {              /*  80 */
+    wr_a64 pending; /*  72 */
+    union {         /*  80 */
         wr_block_link links[WR_CELL_LINKS];
         uint8_t args[WR_CELL_ARG_BYTES];
     };
@@ -169,8 +180,8 @@ typedef struct wr_port {
     wr_a32 actor;              /* one taker, order kept */
     wr_a32 takers, hungry;
     wr_a64 cause;
-    wr_slot_set nonempty;      /* submitters whose ring may have something */
-    wr_slot_set sleepers;      /* takers asleep */
+    wr_slot_set nonempty;                     /* submitters whose ring may have something */
+    wr_slot_set sleepers;                     /* takers asleep */
     _Alignas(64) wr_a32 ring_of[WR_SLOT_MAX]; /* raylet: ring + 1 of each slot */
 } wr_port;
 _Static_assert(sizeof(wr_port) == 64 + 2 * 192 + 4096, "port");
@@ -186,37 +197,40 @@ typedef enum wr_event_type {
     WR_EVENT_NONE,
     WR_EVENT_HOLD,
     WR_EVENT_DROP,
-    WR_EVENT_CONTAIN,    /* and the next record's handle: what it names */
+    WR_EVENT_CONTAIN, /* and the next record's handle: what it names */
     WR_EVENT_NEED_CELLS,
-    WR_EVENT_NEED_HEAP,  /* handle: units */
-    WR_EVENT_GIVE_HEAP,  /* handle: first unit << 32 | units */
-    WR_EVENT_QUEUE,      /* a READY task for which its process has no ring, or a full one */
-    WR_EVENT_NEED_RING,  /* handle: port */
-    WR_GRANT_CELLS,      /* handle: extent */
-    WR_GRANT_FREED,      /* a cell of this process that nobody holds any more */
-    WR_GRANT_HEAP,       /* handle: first unit << 32 | units; 0: none to be had, see the header's figures */
-    WR_GRANT_BLOCK,      /* offset of a block in a heap of this process that nobody holds any more */
-    WR_GRANT_TRIM,       /* give back what is only cached */
+    WR_EVENT_NEED_HEAP, /* handle: units */
+    WR_EVENT_GIVE_HEAP, /* handle: first unit << 32 | units */
+    WR_EVENT_QUEUE,     /* a READY task for which its process has no ring, or a full one */
+    WR_EVENT_NEED_RING, /* handle: port */
+    WR_GRANT_CELLS,     /* handle: extent */
+    WR_GRANT_FREED,     /* a cell of this process that nobody holds any more */
+    WR_GRANT_HEAP,      /* handle: first unit << 32 | units; 0: none to be had, see the header's figures */
+    WR_GRANT_BLOCK,     /* offset of a block in a heap of this process that nobody holds any more */
+    WR_GRANT_TRIM,      /* give back what is only cached */
     WR_GRANT_NO_CELLS,
 } wr_event_type;
 
 typedef struct wr_slot {
-    _Alignas(64) wr_a32 state;    /*   0  raylet: 0 free, 1 live, 2 dead */
+    _Alignas(64) wr_a32 state; /*   0  raylet: 0 free, 1 live, 2 dead */
     wr_a32 epoch, pid, assignment;
     wr_a64 cancel_wanted;
-    _Alignas(64) wr_a32 bell;     /*  64  any waker */
-    _Alignas(64) wr_a64 reserved; /* 128  its process, up to the counters: the reservation it is about to make */
-    wr_a32 activity, cpu;         /*      cpu + 1 where it last waited, 0 unknown */
-    wr_a32 credit_waiters;        /*      threads that sleep for a credit */
+    _Alignas(64) wr_a32 bell; /*  64  any waker */
+    _Alignas(
+        64) wr_a64 reserved; /* 128  its process, up to the counters: the reservation it is about to make */
+    wr_a32 activity, cpu;    /*      cpu + 1 where it last waited, 0 unknown */
+    wr_a32 credit_waiters;   /*      threads that sleep for a credit */
     _Alignas(64) wr_a64 counters[16]; /* 192  order of wr_proc_counters */
     _Alignas(64) wr_a64 event_tail;   /* 320  process */
     _Alignas(64) wr_a64 event_head;   /* 384  raylet */
     _Alignas(64) wr_a64 grant_tail;   /* 448  raylet */
     _Alignas(64) wr_a64 grant_head;   /* 512  process */
     _Alignas(64) wr_a64 trace_tail;   /* 576  process */
-    _Alignas(64) wr_a64 current[WR_LANE_MAX + 1]; /* 640  process: what each lane is about to claim, or runs */
+    _Alignas(
+        64) wr_a64 current[WR_LANE_MAX + 1]; /* 640  process: what each lane is about to claim, or runs */
 } wr_slot;
-_Static_assert(offsetof(wr_slot, reserved) == 128 && offsetof(wr_slot, event_tail) == 320, "a line for each writer");
+_Static_assert(offsetof(wr_slot, reserved) == 128 && offsetof(wr_slot, event_tail) == 320,
+               "a line for each writer");
 _Static_assert(offsetof(wr_slot, current) == 640, "slot");
 
 enum { WR_SLOT_FREE, WR_SLOT_LIVE, WR_SLOT_DEAD };
@@ -238,9 +252,9 @@ typedef struct wr_pool_header {
     uint64_t extents_at, slots_at, ports_at, rings_at, cells_at, heap_at, total_bytes;
     uint64_t slot_stride, ring_stride;
     char reason[WR_REASON_MAX];
-    _Alignas(64) wr_a32 alert; /* read by every operation, written hardly ever */
-    wr_a32 slot_high;          /* raylet: one above the highest slot ever opened */
-    _Alignas(64) wr_a32 bell;  /* the raylet's */
+    _Alignas(64) wr_a32 alert;                     /* read by every operation, written hardly ever */
+    wr_a32 slot_high;                              /* raylet: one above the highest slot ever opened */
+    _Alignas(64) wr_a32 bell;                      /* the raylet's */
     _Alignas(64) wr_a64 heap_leased, heap_largest; /* raylet: figures for the text of a full store */
     _Alignas(64) wr_a32 bells[WR_BELL_MAX][16];    /* a line each; the first `bells` are used */
 } wr_pool_header;

@@ -10,7 +10,8 @@
 /* ---- Small things of layout.h ---- */
 
 int wr_futex_wait(const void *word, uint32_t seen, uint64_t timeout_ns) {
-    struct timespec limit = {.tv_sec = (time_t)(timeout_ns / 1000000000u), .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    struct timespec limit = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
+                             .tv_nsec = (long)(timeout_ns % 1000000000u)};
     return syscall(SYS_futex, word, FUTEX_WAIT, seen, &limit, NULL, 0) == 0 ? 0 : errno;
 }
 
@@ -56,7 +57,8 @@ static bool is_power_of_two(uint64_t n) {
 /* The least of what the machine has and what a container allows. */
 static uint64_t usable_memory(void) {
     uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     for (size_t i = 0; i < WR_COUNT_OF(limits); i++) {
         char text[32];
         int fd = open(limits[i], O_RDONLY | O_CLOEXEC);
@@ -78,8 +80,16 @@ static uint64_t usable_memory(void) {
 
 static void defaults(wr_pool_geometry *g) {
     const wr_pool_geometry usual = {
-        .slots = 1024, .ports = 4096, .rings = 8192, .ring_capacity = 131072, .cells_per_extent = 512,
-        .cell_extents = 16384, .event_capacity = 16384, .grant_capacity = 16384, .trace_capacity = 1024, .bells = 64,
+        .slots = 1024,
+        .ports = 4096,
+        .rings = 8192,
+        .ring_capacity = 131072,
+        .cells_per_extent = 512,
+        .cell_extents = 16384,
+        .event_capacity = 16384,
+        .grant_capacity = 16384,
+        .trace_capacity = 1024,
+        .bells = 64,
         .heap_unit = 1 << 20,
     };
 #define USUAL(field) g->field = g->field != 0 ? g->field : usual.field
@@ -145,7 +155,8 @@ static void lay_out(wr_pool_header *h) {
     at = wr_align_up(at + 4ull * g->cell_extents, WR_PAGE);
     h->slots_at = at;
     h->slot_stride = wr_align_up(wr_align_up(sizeof(wr_slot), 64) + 16ull * g->event_capacity +
-                                     16ull * g->grant_capacity + 32ull * g->trace_capacity, WR_PAGE);
+                                     16ull * g->grant_capacity + 32ull * g->trace_capacity,
+                                 WR_PAGE);
     at += h->slot_stride * g->slots;
     h->ports_at = at;
     at = wr_align_up(at + sizeof(wr_port) * (uint64_t)g->ports, WR_PAGE);
@@ -166,7 +177,8 @@ static wr_status map_parts(wr_pool *p, const wr_pool_header *h, wr_error *err) {
     p->control_bytes = h->heap_at;
     p->heap_at = h->heap_at;
     p->heap_bytes = h->geometry.heap_bytes;
-    void *control = mmap(NULL, p->control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, p->fd, 0);
+    void *control =
+        mmap(NULL, p->control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, p->fd, 0);
     if (control == MAP_FAILED) {
         return WR_FAIL_ERRNO(err, "pool: mapping %lu control bytes", (unsigned long)p->control_bytes);
     }
@@ -176,7 +188,8 @@ static wr_status map_parts(wr_pool *p, const wr_pool_header *h, wr_error *err) {
         return WR_FAIL_ERRNO(err, "pool: mapping %lu heap bytes", (unsigned long)p->heap_bytes);
     }
     p->heap_read = heap;
-    heap = mmap(NULL, p->heap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, p->fd, (off_t)h->heap_at);
+    heap = mmap(NULL, p->heap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, p->fd,
+                (off_t)h->heap_at);
     if (heap == MAP_FAILED) {
         return WR_FAIL_ERRNO(err, "pool: mapping %lu heap bytes for writing", (unsigned long)p->heap_bytes);
     }
@@ -257,8 +270,8 @@ wr_status wr_pool_open(int fd, wr_pool **out, wr_error *err) {
         return WR_FAIL(err, WR_E_CORRUPT, "pool: the descriptor is not a pool (no magic)");
     }
     if (found.version != WR_LAYOUT_VERSION) {
-        return WR_FAIL(err, WR_E_VERSION, "pool: its layout version is %u, this process was built for %d", found.version,
-                       WR_LAYOUT_VERSION);
+        return WR_FAIL(err, WR_E_VERSION, "pool: its layout version is %u, this process was built for %d",
+                       found.version, WR_LAYOUT_VERSION);
     }
     plan.geometry = found.geometry;
     if (n != (ssize_t)sizeof found || geometry_wrong(&plan.geometry) != NULL) {
@@ -266,7 +279,8 @@ wr_status wr_pool_open(int fd, wr_pool **out, wr_error *err) {
     }
     lay_out(&plan);
     plan.magic = WR_POOL_MAGIC;
-    if (memcmp(&plan, &found, offsetof(wr_pool_header, reason)) != 0 || st.st_size != (off_t)plan.total_bytes) {
+    if (memcmp(&plan, &found, offsetof(wr_pool_header, reason)) != 0 ||
+        st.st_size != (off_t)plan.total_bytes) {
         return WR_FAIL(err, WR_E_CORRUPT, "pool: the header's offsets do not follow from its geometry");
     }
     WR_TRY(map_parts(p, &plan, err));
@@ -278,7 +292,8 @@ void wr_pool_close(wr_pool *pool) {
     if (pool == NULL) {
         return;
     }
-    if (!pool->forked && pool->control != NULL) { /* in a forked child these are not mapped, or something else is there */
+    if (!pool->forked &&
+        pool->control != NULL) { /* in a forked child these are not mapped, or something else is there */
         munmap(pool->control, pool->control_bytes);
     }
     if (!pool->forked && pool->heap_write != NULL) {
@@ -371,7 +386,8 @@ wr_cell_state wr_cell_state_of(const wr_pool *pool, wr_handle handle) {
 wr_status wr_cell_result(const wr_pool *pool, wr_handle handle, wr_result *out) {
     const wr_cell *cell = wr_cell_at(pool, handle);
     uint64_t word = cell == NULL ? 0 : WR_LOAD(&cell->ctl);
-    if (cell == NULL || wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) == WR_CELL_FREE) {
+    if (cell == NULL || wr_generation_of(word) != wr_generation_of(handle) ||
+        wr_state_of(word) == WR_CELL_FREE) {
         return WR_E_NOT_FOUND;
     }
     if (wr_state_of(word) != WR_CELL_SEALED) {
@@ -394,7 +410,8 @@ wr_status wr_cell_result(const wr_pool *pool, wr_handle handle, wr_result *out) 
 bool wr_cell_runner(const wr_pool *pool, wr_handle handle, uint32_t *out_slot, uint32_t *out_epoch) {
     const wr_cell *cell = wr_cell_at(pool, handle);
     uint64_t word = cell == NULL ? 0 : WR_LOAD(&cell->ctl);
-    if (cell == NULL || wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) != WR_CELL_RUNNING) {
+    if (cell == NULL || wr_generation_of(word) != wr_generation_of(handle) ||
+        wr_state_of(word) != WR_CELL_RUNNING) {
         return false;
     }
     *out_slot = (uint32_t)(word >> 8) & 0xfff;

@@ -1,8 +1,6 @@
 /* engine/shm/proc.c: the life of a process half, its two rings with the raylet, and puts. */
 #include "shm/proc_internal.h"
 
-#include <sched.h>
-
 enum { ROOM_TURN_NS = 2000000, LIMBO_LOOK_MAX = 1024, POLL_LIMBO_MAX = 256 };
 
 /* ---- Life ---- */
@@ -52,7 +50,7 @@ wr_status wr_proc_attach(wr_pool *pool, uint32_t slot, uint32_t epoch, wr_proc *
     p->event_tail = WR_LOAD_RELAXED(&s->event_tail);
     p->event_head_seen = WR_LOAD(&s->event_head);
     p->grant_head = WR_LOAD_RELAXED(&s->grant_head);
-    WR_STORE_RELAXED(&s->cpu, (uint32_t)sched_getcpu() + 1);
+    wr_proc_publish_core(p);
     wr_proc_grants(p);
     *out = wr_steal(&p);
     return WR_OK;
@@ -109,8 +107,9 @@ void wr_proc_patience(wr_proc *proc, uint64_t patience_ns) {
 
 wr_status wr_proc_usable(const wr_proc *proc, wr_error *err) {
     if (proc->forked) {
-        return WR_FAIL(err, WR_E_STATE, "this process was forked from one of the cluster: it can read what its parent "
-                                        "holds, but not call the engine");
+        return WR_FAIL(err, WR_E_STATE,
+                       "this process was forked from one of the cluster: it can read what its parent "
+                       "holds, but not call the engine");
     }
     if ((wr_alert(proc->pool) & WR_ALERT_POISON) != 0) {
         return WR_FAIL(err, WR_E_RAYLET_DIED, "the raylet of this node has stopped: %.*s", WR_REASON_MAX - 1,
@@ -272,7 +271,8 @@ wr_status wr_room_wait_turn(wr_proc *p, wr_room_wait *wait, wr_error *err) {
 
 static wr_status no_cells(wr_proc *p, wr_error *err) {
     if (!p->cells_refused) {
-        return WR_FAIL(err, WR_E_OBJECT_STORE_FULL, "no cell is free, and the raylet did not answer for %lu ms",
+        return WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
+                       "no cell is free, and the raylet did not answer for %lu ms",
                        (unsigned long)(p->patience_ns / 1000000));
     }
     wr_status full = WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
@@ -421,7 +421,8 @@ wr_handle wr_proc_cancel_wanted(const wr_proc *p) {
 void wr_proc_trace(wr_proc *p, wr_handle handle, uint32_t function, uint32_t state) {
     uint32_t capacity = p->pool->geometry.trace_capacity;
     uint64_t tail = WR_LOAD_RELAXED(&p->slot->trace_tail);
-    wr_a64 *record = (wr_a64 *)(void *)((uint8_t *)p->slot + p->pool->trace_at + 32 * (tail & (capacity - 1)));
+    wr_a64 *record =
+        (wr_a64 *)(void *)((uint8_t *)p->slot + p->pool->trace_at + 32 * (tail & (capacity - 1)));
     WR_STORE_RELAXED(&record[0], handle);
     WR_STORE_RELAXED(&record[1], wr_clock_wall_us() * 1000);
     WR_STORE_RELAXED(&record[2], (uint64_t)state << 32 | function);

@@ -50,7 +50,9 @@ typedef struct wr_task_spec {
     uint32_t ref_count;
 } wr_task_spec;
 
-/* FREE -> READY or WAITING, then queued; ring full: kept in a private backlog. The caller's block passes to the task.
+/* The ring must have been opened (wr_keeper_ring_open); which one it is stands in the port's table, spec->ring is not needed. A ref that is
+ * not counted here is borrowed. Refs nested in the arguments are pinned from the block's table: such arguments need a block.
+ * FREE -> READY or WAITING, then queued; ring full: kept in a private backlog. The caller's block passes to the task.
  * Fails: OBJECT_STORE_FULL, RAYLET_DIED, INVALID (inline too long), STATE. */
 WR_MUST_USE wr_status wr_proc_submit(wr_proc *proc, const wr_task_spec *spec, wr_handle *out, wr_error *err);
 /* Queues what waits in the backlog as far as rings have room; true: something is left. */
@@ -129,9 +131,9 @@ void wr_proc_share(wr_proc *proc, wr_handle handle);
 /* Takes in what the raylet sent: extents, freed cells and blocks; looks at limbo. Called by the other functions now and then. */
 void wr_proc_poll(wr_proc *proc);
 
-/* ---- Slot words ---- */
+/* ---- Slot words [books] ---- */
 typedef enum wr_activity { WR_IDLE, WR_RUNNING, WR_BLOCKED } wr_activity;
-void wr_proc_activity(wr_proc *proc, wr_activity activity); /* BLOCKED rings the raylet's bell if work waits */
+void wr_proc_activity(wr_proc *proc, wr_activity activity); /* BLOCKED hands on what is reserved, rings if work waits */
 uint32_t wr_proc_assignment(const wr_proc *proc);           /* [look] the word that wr_keeper_assign wrote */
 wr_handle wr_proc_cancel_wanted(const wr_proc *proc);       /* [look] the word that wr_keeper_want_cancel wrote */
 

@@ -1,18 +1,18 @@
-/* engine/shm/proc_heap.c: a process's part of the heap. All allocator state is private: what lies free in a dead process's units
- * is what no cell refers to.
+/* engine/shm/proc_heap.c: a process's part of the heap. All allocator state is private: what lies free in a
+ * dead process's units is what no cell refers to.
  *
  * The raylet leases runs of units (1 MiB). A unit is split into 16 pages, or belongs to a large run:
  *
- *   small   <= half a page   pages of one size class: a bitmap of free blocks, and per class a cache of the warmest
- *   medium  <= 16 pages      a run of pages inside a unit
- *   large                    whole units, and the first pages of a last one; freed runs are kept warm up to a limit
+ *   small   <= half a page   pages of one size class: a bitmap of free blocks, and per class a cache of the
+ * warmest medium  <= 16 pages      a run of pages inside a unit large                    whole units, and the
+ * first pages of a last one; freed runs are kept warm up to a limit
  */
 #include "shm/proc_internal.h"
 
 enum {
     UNIT_PAGES = 16,
     CLASS_MAX = 64,
-    CACHE_MAX = 32,    /* warm blocks of a class */
+    CACHE_MAX = 32, /* warm blocks of a class */
     RUN_CACHE_MAX = 64,
     FREE_UNITS_MAX = 8, /* wholly free split units that are kept */
     SPLIT_ASK_MAX = 8,
@@ -111,7 +111,8 @@ wr_status wr_heap_new(wr_proc *p, wr_heap **out, wr_error *err) {
     h->unit = wr_pages_new(h->units * sizeof(*h->unit));
     h->page = wr_pages_new(h->units * UNIT_PAGES * sizeof(*h->page));
     if (h->unit == NULL || h->page == NULL) {
-        return WR_FAIL(err, WR_E_NO_MEMORY, "heap: no memory for the books of %lu units", (unsigned long)h->units);
+        return WR_FAIL(err, WR_E_NO_MEMORY, "heap: no memory for the books of %lu units",
+                       (unsigned long)h->units);
     }
     *out = wr_steal(&h);
     return WR_OK;
@@ -177,10 +178,6 @@ static void set_free_pages(wr_heap *h, uint32_t u, uint16_t mask) {
 }
 
 static void add_split_unit(wr_heap *h, uint32_t u, uint16_t free_pages) {
-    if (u == 0) { /* offset 0 means "no block" */
-        free_pages &= (uint16_t)~1u;
-        h->page[0].kind = PAGE_BODY;
-    }
     h->unit[u] = (heap_unit){.mode = UNIT_SPLIT, .free_pages = free_pages};
     h->split_units++;
     h->free_units += free_pages == UINT16_MAX;
@@ -276,11 +273,13 @@ static wr_status full(wr_proc *p, uint64_t bytes, wr_error *err) {
     const wr_pool_header *header = p->pool->header;
     uint64_t leased = WR_LOAD_RELAXED(&((wr_pool_header *)(uintptr_t)header)->heap_leased);
     uint64_t largest = WR_LOAD_RELAXED(&((wr_pool_header *)(uintptr_t)header)->heap_largest);
-    wr_status status =
-        WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
-                "the object store is full: %lu bytes asked, largest free run %lu bytes, %lu of %lu bytes in use",
-                (unsigned long)bytes, (unsigned long)largest, (unsigned long)leased, (unsigned long)p->pool->heap_bytes);
-    wr_error_hint(err, "drop references to large objects, or start the node with a larger object_store_memory");
+    wr_status status = WR_FAIL(
+        err, WR_E_OBJECT_STORE_FULL,
+        "the object store is full: %lu bytes asked, largest free run %lu bytes, %lu of %lu bytes in use",
+        (unsigned long)bytes, (unsigned long)largest, (unsigned long)leased,
+        (unsigned long)p->pool->heap_bytes);
+    wr_error_hint(err,
+                  "drop references to large objects, or start the node with a larger object_store_memory");
     return status;
 }
 
@@ -549,7 +548,7 @@ static wr_status large_alloc(wr_proc *p, uint64_t bytes, uint64_t *out, wr_error
     }
     if (tail != 0) {
         uint32_t last = first + (uint32_t)units;
-        add_split_unit(h, last, (uint16_t)~((1u << tail) - 1));
+        add_split_unit(h, last, (uint16_t) ~((1u << tail) - 1));
         for (uint32_t k = 0; k < tail; k++) {
             h->page[last * UNIT_PAGES + k].kind = PAGE_BODY;
         }

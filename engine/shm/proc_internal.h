@@ -5,6 +5,8 @@
 #include "shm/layout.h"
 #include "shm/proc.h"
 
+#include <sched.h>
+
 /* ---- The private count of a cell: one word for each cell of the pool, touched pages only ---- */
 enum {
     WR_COUNT_OWN = 1u << 31,     /* in an extent of this process */
@@ -30,7 +32,7 @@ typedef enum wr_counter {
 
 /* What this process knows of a port. */
 typedef struct wr_proc_port {
-    uint32_t ring; /* + 1; 0: not looked up */
+    uint32_t ring;                        /* + 1; 0: not looked up */
     uint32_t backlog_first, backlog_last; /* + 1; tasks that found the ring full, in order */
     uint64_t low;                         /* oldest index of the ring not known to be begun */
 } wr_proc_port;
@@ -106,9 +108,6 @@ void wr_room_wait_begin(wr_proc *proc, wr_room_wait *wait);
 wr_status wr_room_wait_turn(wr_proc *proc, wr_room_wait *wait, wr_error *err);
 void wr_proc_trace(wr_proc *proc, wr_handle handle, uint32_t function, uint32_t state);
 
-/* Takes a free cell; *out is its index. */
-static inline wr_status wr_proc_cell_alloc(wr_proc *proc, uint32_t *out, wr_error *err);
-
 /* ---- proc_refs.c ---- */
 void wr_proc_limbo_look(wr_proc *proc, uint32_t entries);
 void wr_proc_freed(wr_proc *proc, wr_handle handle);
@@ -125,8 +124,12 @@ bool wr_cell_lists_walked(const wr_pool *pool, wr_cell *cell);
 bool wr_cell_list_walked(wr_cell *cell, uint64_t word);
 
 /* ---- proc_task.c ---- */
-/* Clears the bits of all that waited for a sealed cell. May run any number of times until it has set WALKED. */
+/* wr_proc_submit for what is no task of the user's: neither counted nor traced. */
+wr_status wr_proc_submit_uncounted(wr_proc *proc, const wr_task_spec *spec, wr_handle *out, wr_error *err);
+/* Clears the bits of all that waited for a sealed cell. May run any number of times until it has set WALKED.
+ */
 void wr_proc_walk(wr_proc *proc, wr_cell *sealed, bool repair);
+/* ---- proc_take.c ---- */
 /* Wakes all that may sleep on a cell that was just sealed; `word` is what stood there before. */
 void wr_proc_wake_sealed(wr_proc *proc, wr_handle handle, wr_cell *cell, uint64_t word);
 /* RUNNING by proc -> SEALED. Fields of the result are written first. false: taken away. */
@@ -147,9 +150,15 @@ void wr_proc_release_reserved(wr_proc *proc);
 static inline bool wr_port_valid(const wr_pool *pool, uint32_t port) {
     return port < pool->geometry.ports;
 }
-/* Something can be taken from the port. all: every ring, not only those whose bit is set (their bits are raised). */
+/* Something can be taken from the port. all: every ring, not only those whose bit is set (their bits are
+ * raised). */
 bool wr_proc_look(wr_proc *proc, uint32_t port, bool all);
 bool wr_proc_can_steal(wr_proc *proc, uint32_t port);
+
+/* ---- proc_stream.c ---- */
+/* Wakes a producer that waits for a credit of the generator with this argument block; nothing if it is none.
+ */
+void wr_stream_wake(const wr_pool *pool, uint64_t block);
 
 /* ---- proc_heap.c ---- */
 wr_status wr_heap_new(wr_proc *proc, wr_heap **out, wr_error *err);
@@ -170,6 +179,15 @@ static inline void wr_proc_count(wr_proc *proc, wr_counter counter, uint64_t n) 
     WR_STORE_RELAXED(word, WR_LOAD_RELAXED(word) + n);
 }
 
+/* Says in its slot which core this process runs on (+ 1); a sleeper is nowhere (0). A few ns where the kernel
+ * has rseq. */
+static inline uint32_t wr_proc_publish_core(wr_proc *proc) {
+    uint32_t here = (uint32_t)sched_getcpu() + 1;
+    WR_STORE_RELAXED(&proc->slot->cpu, here);
+    return here;
+}
+
+/* Takes a free cell; *out is its index. */
 static inline wr_status wr_proc_cell_alloc(wr_proc *proc, uint32_t *out, wr_error *err) {
     if (WR_UNLIKELY(proc->limbo_count != 0)) {
         wr_proc_limbo_look(proc, 2);

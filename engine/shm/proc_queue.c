@@ -1,8 +1,6 @@
-/* engine/shm/proc_queue.c: rings, their hints (nonempty, sleepers), and the private backlog behind a full ring.
- * Everything here is a hint: queueing a task twice or not at all is repaired from its cell. */
+/* engine/shm/proc_queue.c: rings, their hints (nonempty, sleepers), and the private backlog behind a full
+ * ring. Everything here is a hint: queueing a task twice or not at all is repaired from its cell. */
 #include "shm/proc_internal.h"
-
-#include <sched.h>
 
 enum { CORE_EVERY = 16 };
 
@@ -18,7 +16,8 @@ bool wr_port_wake_one(const wr_pool *pool, uint32_t port) {
         uint32_t w = (uint32_t)__builtin_ctzll(summary) % WR_SLOT_WORDS;
         uint64_t word = WR_LOAD_SEQ(&sleepers->words[w]);
         uint32_t slot = w * 64 + (word == 0 ? 0 : (uint32_t)__builtin_ctzll(word));
-        if (wr_slot_set_remove(sleepers, slot) && slot < pool->geometry.slots) { /* an empty word: mends the summary */
+        if (wr_slot_set_remove(sleepers, slot) &&
+            slot < pool->geometry.slots) { /* an empty word: mends the summary */
             wr_bell_ring(&wr_slot_at(pool, slot)->bell);
             return true;
         }
@@ -53,7 +52,8 @@ static wr_ring *ring_lookup(wr_proc *p, uint32_t port) {
     }
     uint64_t tail = WR_LOAD_RELAXED(&ring->tail);
     mine->ring = number;
-    mine->low = tail > p->pool->ring_mask ? tail - p->pool->ring_mask : 0; /* old entries are looked at as well */
+    mine->low =
+        tail > p->pool->ring_mask ? tail - p->pool->ring_mask : 0; /* old entries are looked at as well */
     return ring;
 }
 
@@ -69,8 +69,9 @@ wr_ring *wr_proc_ring(wr_proc *p, uint32_t port) {
     return ring_lookup(p, port);
 }
 
-/* Begun, or done with: it is found by its claimer's intents, and no longer by its place in the ring. (An actor's call that
- * still runs a whole ring later loses its place: should its actor die, the reaper queues it anew.) */
+/* Begun, or done with: it is found by its claimer's intents, and no longer by its place in the ring. (An
+ * actor's call that still runs a whole ring later loses its place: should its actor die, the reaper queues it
+ * anew.) */
 static bool begun(const wr_pool *pool, wr_handle handle) {
     wr_cell_state state = wr_cell_state_of(pool, handle);
     return state != WR_CELL_READY && state != WR_CELL_WAITING;
@@ -101,7 +102,7 @@ wr_enqueued wr_proc_enqueue(wr_proc *p, uint32_t number, wr_handle handle) {
     }
     wr_port *port = &p->pool->ports[number];
     if (WR_UNLIKELY(tail % CORE_EVERY == 0)) { /* who waits for us wants to know where we are */
-        WR_STORE_RELAXED(&p->slot->cpu, (uint32_t)sched_getcpu() + 1);
+        wr_proc_publish_core(p);
     }
     WR_STORE_RELAXED(&ring->at[tail & p->pool->ring_mask], handle);
     WR_STORE_SEQ(&ring->tail, tail + 1); /* before the looks at nonempty and sleepers: section 3, pair 1 */
@@ -129,9 +130,10 @@ void wr_proc_enqueue_durably(wr_proc *p, uint32_t port, wr_handle handle) {
 /* ---- The backlog: tasks of this process behind a full ring ---- */
 
 wr_status wr_proc_backlog_reserve(wr_proc *p, wr_error *err) {
-    WR_TRY(wr_array_reserve((void **)&p->backlog, &p->backlog_capacity, p->backlog_used + 1, sizeof(*p->backlog), err));
-    return wr_array_reserve((void **)&p->backlog_ports, &p->backlog_ports_capacity, p->backlog_ports_count + 1,
-                            sizeof(*p->backlog_ports), err);
+    WR_TRY(wr_array_reserve((void **)&p->backlog, &p->backlog_capacity, p->backlog_used + 1,
+                            sizeof(*p->backlog), err));
+    return wr_array_reserve((void **)&p->backlog_ports, &p->backlog_ports_capacity,
+                            p->backlog_ports_count + 1, sizeof(*p->backlog_ports), err);
 }
 
 /* Room was reserved. */
@@ -155,7 +157,8 @@ static void backlog_push(wr_proc *p, uint32_t port, wr_handle handle) {
 }
 
 void wr_proc_enqueue_own(wr_proc *p, uint32_t port, wr_handle handle) {
-    if (WR_LIKELY(p->ports[port].backlog_first == 0) && WR_LIKELY(wr_proc_enqueue(p, port, handle) == WR_ENQUEUED)) {
+    if (WR_LIKELY(p->ports[port].backlog_first == 0) &&
+        WR_LIKELY(wr_proc_enqueue(p, port, handle) == WR_ENQUEUED)) {
         return;
     }
     backlog_push(p, port, handle);
@@ -189,7 +192,8 @@ bool wr_proc_flush(wr_proc *p) {
 
 /* ---- Looking for work ---- */
 
-/* The head of a ring can be taken. Of an actor's ring only if it does not wait for its arguments (section 3, pair 3). */
+/* The head of a ring can be taken. Of an actor's ring only if it does not wait for its arguments (section 3,
+ * pair 3). */
 static bool head_ready(const wr_pool *pool, wr_ring *ring, bool actor) {
     uint64_t head = WR_LOAD_SEQ(&ring->head);
     if (head >= WR_LOAD_SEQ(&ring->tail)) {

@@ -1,5 +1,6 @@
-/* engine/shm/proc_refs.c: who counts what. The counts are private; a cell leaves its creator's books only if somebody set
- * SHARED while it was pinned. Drops are iterative: the end of a long chain frees all of it without recursion. */
+/* engine/shm/proc_refs.c: who counts what. The counts are private; a cell leaves its creator's books only if
+ * somebody set SHARED while it was pinned. Drops are iterative: the end of a long chain frees all of it
+ * without recursion. */
 #include "shm/proc_internal.h"
 
 /* ---- What a cell names ---- */
@@ -159,7 +160,8 @@ static void drop_all(wr_proc *p) {
         uint32_t i = p->work[--p->work_count];
         uint32_t count = p->count[i];
         if ((count & WR_COUNT_OWN) == 0 || (count & WR_COUNT_DROPPED) != 0) {
-            uint32_t generation = wr_generation_of(WR_LOAD(&p->pool->cells[i].ctl)); /* counted until now: it lives */
+            uint32_t generation =
+                wr_generation_of(WR_LOAD(&p->pool->cells[i].ctl)); /* counted until now: it lives */
             wr_proc_emit(p, WR_EVENT_DROP, wr_handle_make(generation, i));
         } else if ((count & WR_COUNT_LIMBO) == 0 && !reclaim(p, i)) {
             limbo_push(p, i);
@@ -263,7 +265,8 @@ bool wr_proc_is_mine(const wr_proc *p, wr_handle handle) {
 
 void wr_proc_settle(wr_proc *p, wr_handle handle) {
     wr_cell *cell = p->forked ? NULL : wr_cell_at(p->pool, handle);
-    if (cell == NULL || (p->count[wr_index_of(handle)] & WR_COUNT_OWN) == 0 || (cell->nargs == 0 && cell->block == 0)) {
+    if (cell == NULL || (p->count[wr_index_of(handle)] & WR_COUNT_OWN) == 0 ||
+        (cell->nargs == 0 && cell->block == 0)) {
         return;
     }
     uint64_t word = WR_LOAD(&cell->ctl);

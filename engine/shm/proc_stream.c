@@ -1,9 +1,9 @@
-/* engine/shm/proc_stream.c: a generator's credits. The consumer prepares cells of its own, READY at WR_PORT_NONE, and names them in
- * a ring inside the generator's argument block; the producer claims and seals them in order. So items stay private to the
- * consumer, and back-pressure is the window.
+/* engine/shm/proc_stream.c: a generator's credits. The consumer prepares cells of its own, READY at
+ * WR_PORT_NONE, and names them in a ring inside the generator's argument block; the producer claims and seals
+ * them in order. So items stay private to the consumer, and back-pressure is the window.
  *
- * The producer's threads that sleep are counted in its slot: the consumer wakes only then. That is a pair as in section 3:
- * tail, then the look at credit_waiters; credit_waiters, then the look at tail.
+ * The producer's threads that sleep are counted in its slot: the consumer wakes only then. That is a pair as
+ * in section 3: tail, then the look at credit_waiters; credit_waiters, then the look at tail.
  */
 #include "shm/proc_internal.h"
 
@@ -29,9 +29,12 @@ static bool ring_of(const wr_pool *pool, uint64_t block, credit_ring *out) {
     return true;
 }
 
-static wr_status prepare(wr_proc *p, wr_handle *out, wr_error *err) {
-    wr_task_spec spec = {.port = WR_PORT_NONE, .max_retries = WR_ATTEMPTS_ENDLESS};
-    return wr_proc_submit(p, &spec, out, err);
+/* The index stands in the cell: the producer can tell a credit from a later one in the same place of the
+ * ring. */
+static wr_status prepare(wr_proc *p, uint64_t index, wr_handle *out, wr_error *err) {
+    wr_task_spec spec = {
+        .port = WR_PORT_NONE, .function = (uint32_t)index, .max_retries = WR_ATTEMPTS_ENDLESS};
+    return wr_proc_submit_uncounted(p, &spec, out, err);
 }
 
 wr_status wr_proc_credit(wr_proc *p, wr_handle generator, uint64_t upto, wr_handle *out, uint32_t *out_count,
@@ -52,9 +55,9 @@ wr_status wr_proc_credit(wr_proc *p, wr_handle generator, uint64_t upto, wr_hand
             break; /* the item a window ago is not there yet */
         }
         wr_handle handle;
-        status = prepare(p, &handle, err);
+        status = prepare(p, tail, &handle, err);
         if (status == WR_OK) {
-            WR_STORE_RELAXED(at, handle);
+            WR_STORE(at, handle);
             out[(*out_count)++] = handle;
             tail++;
         }
@@ -73,7 +76,8 @@ wr_status wr_proc_credit(wr_proc *p, wr_handle generator, uint64_t upto, wr_hand
     return *out_count != 0 ? WR_OK : status;
 }
 
-wr_status wr_proc_credit_claim(wr_proc *p, const wr_claim *generator, uint32_t lane, uint64_t index, wr_claim *out) {
+wr_status wr_proc_credit_claim(wr_proc *p, const wr_claim *generator, uint32_t lane, uint64_t index,
+                               wr_claim *out) {
     credit_ring ring;
     if (p->forked || !ring_of(p->pool, generator->block, &ring)) {
         return WR_E_CANCELLED;
@@ -89,11 +93,16 @@ wr_status wr_proc_credit_claim(wr_proc *p, const wr_claim *generator, uint32_t l
         return WR_E_STATE; /* overwritten by a later credit: it was sealed long ago */
     }
     wr_handle handle = WR_LOAD(&ring.handles[index % ring.window]);
+    const wr_cell *credit = wr_cell_at(p->pool, handle);
+    if (credit != NULL && credit->function != (uint32_t)index) {
+        return WR_E_STATE; /* a replay: the consumer is writing later credits, and has not raised `tail` yet
+                            */
+    }
     wr_status status = wr_proc_claim(p, lane, handle, out);
     if (status == WR_E_STATE || status == WR_E_NOT_FOUND) {
         const wr_cell *cell = wr_cell_at(p->pool, handle);
-        bool withdrawn = cell != NULL && cell->withdrawn != 0 &&
-                         wr_cell_state_of(p->pool, handle) == WR_CELL_SEALED;
+        bool withdrawn =
+            cell != NULL && cell->withdrawn != 0 && wr_cell_state_of(p->pool, handle) == WR_CELL_SEALED;
         return withdrawn ? WR_E_CANCELLED : WR_E_STATE;
     }
     return status;
@@ -110,4 +119,11 @@ void wr_proc_credit_wait(wr_proc *p, const wr_claim *generator, uint64_t index, 
         wr_futex_wait(ring.bell, seen, timeout_ns < WR_SLEEP_MAX_NS ? timeout_ns : WR_SLEEP_MAX_NS);
     }
     atomic_fetch_sub_explicit(&p->slot->credit_waiters, 1, memory_order_seq_cst);
+}
+
+void wr_stream_wake(const wr_pool *pool, uint64_t block) {
+    credit_ring ring;
+    if (ring_of(pool, block, &ring)) {
+        wr_bell_ring(ring.bell);
+    }
 }

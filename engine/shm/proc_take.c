@@ -1,7 +1,8 @@
 /* engine/shm/proc_take.c: taking tasks: reservations, claims, stealing; and what a claimer does with a claim.
  *
- * Two steps: a range of a ring is reserved (intent, then CAS on head), and its cells are claimed one by one as they are begun
- * (intent, then CAS on ctl). A reservation is a hint: what its holder has not begun can be claimed by an idle taker.
+ * Two steps: a range of a ring is reserved (intent, then CAS on head), and its cells are claimed one by one
+ * as they are begun (intent, then CAS on ctl). A reservation is a hint: what its holder has not begun can be
+ * claimed by an idle taker.
  */
 #include "shm/proc_internal.h"
 
@@ -36,7 +37,11 @@ static bool copy_claim(const wr_pool *pool, wr_cell *cell, wr_handle handle, uin
     }
     uint32_t at = out->ref_count * (uint32_t)sizeof(wr_block_link);
     out->arg_bytes = arg_bytes <= WR_CELL_ARG_BYTES - at ? arg_bytes : 0;
-    memcpy(out->args, cell->args + at, out->arg_bytes);
+    if (at == 0) { /* whole lines: cheaper than as many bytes as there are */
+        memcpy(out->args, cell->args, WR_CELL_ARG_BYTES);
+    } else if (out->arg_bytes != 0) {
+        memcpy(out->args, cell->args + at, out->arg_bytes);
+    }
     return true;
 }
 
@@ -53,10 +58,12 @@ static bool claim_cell(wr_proc *p, uint32_t lane, wr_handle handle, uint32_t por
             cell->port != port) {
             return false;
         }
-    } while (!WR_CAS(&cell->ctl, &word,
-                     wr_word(wr_generation_of(word), WR_CELL_RUNNING | p->who | ((uint32_t)word & WR_FLAG_ALL))));
+    } while (
+        !WR_CAS(&cell->ctl, &word,
+                wr_word(wr_generation_of(word), WR_CELL_RUNNING | p->who | ((uint32_t)word & WR_FLAG_ALL))));
     if (WR_UNLIKELY(!copy_claim(p->pool, cell, handle, lane, out))) {
-        wr_result broken = {.kind = WR_TRACE_KIND_SYSTEM_ERROR, .location = WR_AT_INLINE}; /* its creator destroyed its own arguments */
+        wr_result broken = {.kind = WR_TRACE_KIND_SYSTEM_ERROR,
+                            .location = WR_AT_INLINE}; /* its creator destroyed its own arguments */
         wr_proc_seal_cell(p, handle, &broken, true);
         return false;
     }
@@ -113,6 +120,7 @@ static bool reserve(wr_proc *p, wr_port *port, uint32_t number, bool actor) {
         WR_STORE_RELAXED(&p->slot->reserved, wr_reserve_word(number, (uint32_t)n, head));
         WR_INTENT_BARRIER(); /* intent; the head is only a hint */
         if (WR_CAS(&ring->head, &head, head + n)) {
+            wr_proc_publish_core(p);
             p->reserved_ring = ring;
             p->reserved_at = head;
             p->reserved_end = head + n;
@@ -123,7 +131,8 @@ static bool reserve(wr_proc *p, wr_port *port, uint32_t number, bool actor) {
     return false;
 }
 
-/* The ring was empty: its bit goes only after many such looks, or an idle taker fights the submitter for the line. */
+/* The ring was empty: its bit goes only after many such looks, or an idle taker fights the submitter for the
+ * line. */
 static void looked_empty(wr_proc *p, wr_port *port, uint32_t slot, wr_ring *ring) {
     if (++p->empty_looks < 64) {
         return;
@@ -202,11 +211,16 @@ static bool range_of(const wr_pool *pool, uint32_t slot, uint32_t port, reserved
     if (WR_LOAD_RELAXED(&ring->port) != port) {
         return false;
     }
-    uint64_t tail = WR_LOAD(&ring->tail), behind = (tail - (word >> 26)) & ((1ull << WR_RESERVE_START_BITS) - 1);
-    if (behind < count || behind > pool->ring_mask || behind > tail) {
+    uint64_t tail = WR_LOAD(&ring->tail),
+             behind = (tail - (word >> 26)) & ((1ull << WR_RESERVE_START_BITS) - 1);
+    if (behind < count || behind > pool->ring_mask + WR_RESERVE_MAX || behind > tail) {
         return false;
     }
-    *out = (reserved_range){ring, tail - behind, count};
+    uint64_t lapped = behind > pool->ring_mask ? behind - pool->ring_mask : 0; /* done, and used again */
+    if (lapped + 2 > count) {
+        return false;
+    }
+    *out = (reserved_range){ring, tail - behind + lapped, count - (uint32_t)lapped};
     return true;
 }
 
@@ -329,6 +343,64 @@ wr_status wr_proc_claim(wr_proc *p, uint32_t lane, wr_handle handle, wr_claim *o
     return WR_E_NOT_FOUND;
 }
 
+/* ---- Seal ---- */
+
+static void write_result(wr_cell *cell, const wr_result *result, bool withdrawn) {
+    cell->result_kind = result->kind;
+    cell->location = result->location;
+    cell->withdrawn = withdrawn ? 1 : 0;
+    if (result->location == WR_AT_INLINE) {
+        cell->result_bytes = (uint8_t)(result->bytes <= WR_INLINE_MAX ? result->bytes : WR_INLINE_MAX);
+        memcpy(cell->inline_bytes, result->inline_bytes, WR_INLINE_MAX);
+    } else {
+        cell->result_bytes = 0;
+        cell->place = result->offset | (result->location & 7u);
+    }
+}
+
+void wr_proc_wake_sealed(wr_proc *p, wr_handle handle, wr_cell *cell, uint64_t word) {
+    if ((word & WR_FLAG_DEPS) != 0) {
+        wr_proc_walk(p, cell, false);
+    }
+    if ((word & WR_FLAG_WAIT1) != 0) {
+        wr_futex_wake_all(wr_cell_futex(cell));
+    }
+    if ((word & WR_FLAG_WAITN) != 0) {
+        wr_bell_ring(&p->pool->header->bells[wr_index_of(handle) & (p->pool->geometry.bells - 1)][0]);
+    }
+    if ((word & (WR_FLAG_WAIT1 | WR_FLAG_WAITN)) != 0) {
+        atomic_store_explicit(&p->woke, true, memory_order_relaxed);
+        wr_proc_count(p, WR_COUNTER_WAKES, 1);
+    }
+}
+
+bool wr_proc_seal_cell(wr_proc *p, wr_handle handle, const wr_result *result, bool withdrawn) {
+    wr_cell *cell = wr_cell_at(p->pool, handle);
+    if (cell == NULL) {
+        return false;
+    }
+    uint64_t word = WR_LOAD(&cell->ctl);
+    if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) != WR_CELL_RUNNING ||
+        wr_who_in(word) != p->who) {
+        return false; /* taken away: the fields are another's */
+    }
+    write_result(cell, result, withdrawn);
+    uint64_t flags =
+        result->location == WR_AT_HEAP ? WR_FLAG_SHARED : 0; /* the raylet routes the block's free */
+    do {
+        if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) != WR_CELL_RUNNING ||
+            wr_who_in(word) != p->who) {
+            return false;
+        }
+    } while (!WR_CAS_SEQ(&cell->ctl, &word,
+                         wr_word(wr_generation_of(handle), WR_CELL_SEALED) | flags |
+                             (word & (WR_FLAG_DEPS | WR_FLAG_SHARED))));
+    if (WR_UNLIKELY((word & (WR_FLAG_DEPS | WR_FLAG_WAIT1 | WR_FLAG_WAITN)) != 0)) {
+        wr_proc_wake_sealed(p, handle, cell, word);
+    }
+    return true;
+}
+
 /* ---- What a claimer does ---- */
 
 bool wr_proc_seal(wr_proc *p, const wr_claim *claim, const wr_result *result) {
@@ -352,7 +424,9 @@ bool wr_proc_seal(wr_proc *p, const wr_claim *claim, const wr_result *result) {
     wr_proc_count(p, WR_COUNTER_SEALED, 1);
     wr_proc_count(p, WR_COUNTER_SEALED_BYTES, bytes);
     if (WR_UNLIKELY((wr_alert(p->pool) & WR_ALERT_TRACE) != 0)) {
-        wr_proc_trace(p, claim->handle, claim->function, result->kind == WR_TRACE_KIND_ERROR || result->kind == WR_TRACE_KIND_SYSTEM_ERROR ? 3 : 2);
+        wr_proc_trace(p, claim->handle, claim->function,
+                      result->kind == WR_TRACE_KIND_ERROR || result->kind == WR_TRACE_KIND_SYSTEM_ERROR ? 3
+                                                                                                        : 2);
     }
     return true;
 }
@@ -383,7 +457,8 @@ bool wr_proc_give_back(wr_proc *p, const wr_claim *claim, uint32_t ring) {
     if (cell == NULL) {
         return false;
     }
-    WR_STORE_RELAXED(&p->slot->current[claim->lane], claim->handle); /* until it is queued, the reaper looks here */
+    WR_STORE_RELAXED(&p->slot->current[claim->lane],
+                     claim->handle); /* until it is queued, the reaper looks here */
     WR_INTENT_BARRIER();
     one_more_attempt(cell);
     uint64_t ready;

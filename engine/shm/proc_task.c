@@ -1,9 +1,10 @@
 /* engine/shm/proc_task.c: submit, waiting for arguments, the walk, and cancelling.
  *
- * A task with arguments that are not sealed is published WAITING with a bit for each in `pending` and a guard bit, then its
- * links are set; the guard goes last, so nobody can make it READY half-linked. Whoever clears the last bit makes it READY
- * and queues it. More than 62 bits are joined: hidden cells of port WR_PORT_JOIN stand between, and are sealed at once by
- * whoever clears their last bit. A join pins its task until the list that the task stands in is walked.
+ * A task with arguments that are not sealed is published WAITING with a bit for each in `pending` and a guard
+ * bit, then its links are set; the guard goes last, so nobody can make it READY half-linked. Whoever clears
+ * the last bit makes it READY and queues it. More than 62 bits are joined: hidden cells of port WR_PORT_JOIN
+ * stand between, and are sealed at once by whoever clears their last bit. A join pins its task until the list
+ * that the task stands in is walked.
  */
 #include "shm/proc_internal.h"
 
@@ -50,10 +51,12 @@ static void make_ready(wr_proc *p, wr_cell *cell, wr_handle handle, bool repair,
         if (!WR_CAS_SEQ(&cell->ctl, &word, (word & ~15ull) | WR_CELL_READY)) {
             continue;
         }
-        if (!queued && (word & WR_FLAG_WAIT1) != 0) { /* who sleeps on it looks again: it is claimed by its handle */
+        if (!queued &&
+            (word & WR_FLAG_WAIT1) != 0) { /* who sleeps on it looks again: it is claimed by its handle */
             wr_futex_wake_all(wr_cell_futex(cell));
         }
-        if (queued && WR_LOAD(&p->pool->ports[port].actor) != 0) { /* in its caller's ring already, in order */
+        if (queued &&
+            WR_LOAD(&p->pool->ports[port].actor) != 0) { /* in its caller's ring already, in order */
             if (wr_port_wake_one(p->pool, port)) {
                 atomic_store_explicit(&p->woke, true, memory_order_relaxed);
             }
@@ -62,7 +65,8 @@ static void make_ready(wr_proc *p, wr_cell *cell, wr_handle handle, bool repair,
         }
         return;
     }
-    if (repair && queued && wr_generation_of(word) == wr_generation_of(handle) && wr_state_of(word) == WR_CELL_READY) {
+    if (repair && queued && wr_generation_of(word) == wr_generation_of(handle) &&
+        wr_state_of(word) == WR_CELL_READY) {
         if (WR_LOAD(&p->pool->ports[port].actor) != 0) {
             wr_port_wake_one(p->pool, port);
         } else {
@@ -100,8 +104,8 @@ void wr_proc_walk(wr_proc *p, wr_cell *sealed, bool repair) {
 }
 
 /* Stands `link` (argument `arg` of cell `index`) in the list of a cell. true: its sealer will clear the bit.
- * The CAS on ctl is done even if DEPS stands there: then either it comes before the seal, whose CAS reads from it and so
- * sees the link, or it sees SEALED. */
+ * The CAS on ctl is done even if DEPS stands there: then either it comes before the seal, whose CAS reads
+ * from it and so sees the link, or it sees SEALED. */
 static bool link_to(wr_cell *awaited, wr_block_link *link, uint32_t index, uint32_t arg, uint32_t bit) {
     uint64_t code = wr_link_code(index, arg, bit);
     uint64_t deps = WR_LOAD(&awaited->deps);
@@ -125,7 +129,7 @@ typedef struct join_plan {
     struct planned_join {
         uint32_t cell;
         uint64_t block;
-    } *joins;
+    } * joins;
     uint32_t join_count, used;
 } join_plan;
 
@@ -166,7 +170,8 @@ static uint32_t plan_depth(uint32_t refs) {
 }
 
 /* Everything that can fail, before anything is published. */
-static wr_status plan_make(wr_proc *p, const wr_task_spec *spec, uint32_t pending, join_plan *plan, wr_error *err) {
+static wr_status plan_make(wr_proc *p, const wr_task_spec *spec, uint32_t pending, join_plan *plan,
+                           wr_error *err) {
     *plan = (join_plan){0};
     uint32_t count = joins_needed(pending, plan_depth(pending));
     plan->refs = wr_calloc(pending, sizeof(*plan->refs));
@@ -203,8 +208,8 @@ static wr_status plan_make(wr_proc *p, const wr_task_spec *spec, uint32_t pendin
 }
 
 /* Builds the join over plan->refs[first, last) that stands for `bit` of the cell `above`. */
-static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t first, uint32_t last, uint32_t above,
-                       uint32_t bit, bool top) {
+static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t first, uint32_t last,
+                       uint32_t above, uint32_t bit, bool top) {
     struct planned_join plan_of = plan->joins[plan->used++];
     wr_cell *cell = &p->pool->cells[plan_of.cell], *above_cell = &p->pool->cells[above];
     uint32_t generation = wr_generation_of(WR_LOAD_RELAXED(&cell->ctl));
@@ -213,8 +218,8 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
     uint32_t children = (last - first + span - 1) / span;
 
     wr_block_header *header = (wr_block_header *)(void *)(p->pool->heap_write + plan_of.block);
-    *header = (wr_block_header){.bytes = wr_block_size(children, 0, 0, NULL, 0, 0), .magic = WR_BLOCK_MAGIC,
-                                .link_count = children};
+    *header = (wr_block_header){
+        .bytes = wr_block_size(children, 0, 0, NULL, 0, 0), .magic = WR_BLOCK_MAGIC, .link_count = children};
     cell->nargs = WR_LINKS_IN_BLOCK;
     cell->attempt = 0;
     cell->max_retries = 0;
@@ -241,7 +246,8 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
         wr_cell_link(p->pool, above_cell, bit)->ref = handle;
     }
     WR_STORE(&cell->ctl, wr_word(generation, WR_CELL_WAITING));
-    link_to(cell, wr_cell_link(p->pool, above_cell, bit), above, bit, bit); /* never sealed yet: our guard stands */
+    link_to(cell, wr_cell_link(p->pool, above_cell, bit), above, bit,
+            bit); /* never sealed yet: our guard stands */
 
     uint64_t clear = 1ull << GUARD;
     for (uint32_t k = 0; k < children; k++) {
@@ -264,6 +270,14 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
 
 /* ---- Submit ---- */
 
+/* The usual: a few inline bytes for a port at which this process has a ring. Everything else is looked at
+ * closely. */
+static inline bool plain_spec(wr_proc *p, const wr_task_spec *spec) {
+    return spec->ref_count == 0 && spec->block == 0 && spec->arg_bytes <= WR_CELL_ARG_BYTES &&
+           wr_port_valid(p->pool, spec->port) && wr_proc_ring(p, spec->port) != NULL &&
+           (wr_alert(p->pool) & WR_ALERT_POISON) == 0;
+}
+
 static wr_status check_spec(wr_proc *p, const wr_task_spec *spec, wr_error *err) {
     WR_TRY(wr_proc_usable(p, err));
     if (spec->port != WR_PORT_NONE && !wr_port_valid(p->pool, spec->port)) {
@@ -284,8 +298,8 @@ static wr_status check_spec(wr_proc *p, const wr_task_spec *spec, wr_error *err)
     if (spec->block != 0) {
         WR_TRY(wr_block_open(p->pool, spec->block, &view, err));
         if (spec->ref_count > WR_CELL_LINKS && view.header.link_count != spec->ref_count) {
-            return WR_FAIL(err, WR_E_INVALID, "submit: the block has %u links for %u references", view.header.link_count,
-                           spec->ref_count);
+            return WR_FAIL(err, WR_E_INVALID, "submit: the block has %u links for %u references",
+                           view.header.link_count, spec->ref_count);
         }
     }
     for (uint32_t k = 0; k < spec->ref_count; k++) {
@@ -321,6 +335,24 @@ static uint32_t count_pending(wr_proc *p, const wr_task_spec *spec) {
     return pending;
 }
 
+/* A few bytes without a call: 8 at a time, the last 8 overlapping. */
+static inline void copy_bytes(uint8_t *to, const void *from, uint32_t n) {
+    const uint8_t *at = from;
+    if (n >= 8) {
+        for (uint32_t k = 0; k + 8 < n; k += 8) {
+            memcpy(to + k, at + k, 8);
+        }
+        memcpy(to + n - 8, at + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(to, at, 4);
+        memcpy(to + n - 4, at + n - 4, 4);
+    } else {
+        for (uint32_t k = 0; k < n; k++) {
+            to[k] = at[k];
+        }
+    }
+}
+
 static void fill(wr_cell *cell, const wr_task_spec *spec) {
     cell->result_bytes = 0;
     cell->location = WR_AT_INLINE;
@@ -337,8 +369,8 @@ static void fill(wr_cell *cell, const wr_task_spec *spec) {
 }
 
 /* Links the task to each argument that is not sealed; then the guard goes. */
-static void link_arguments(wr_proc *p, const wr_task_spec *spec, wr_cell *cell, uint32_t index, wr_handle handle,
-                           join_plan *plan, uint32_t bits) {
+static void link_arguments(wr_proc *p, const wr_task_spec *spec, wr_cell *cell, uint32_t index,
+                           wr_handle handle, join_plan *plan, uint32_t bits) {
     uint64_t clear = 1ull << GUARD;
     uint32_t bit = 0;
     if (plan != NULL) {
@@ -368,8 +400,8 @@ static void link_arguments(wr_proc *p, const wr_task_spec *spec, wr_cell *cell, 
     }
 }
 
-static wr_status submit_waiting(wr_proc *p, const wr_task_spec *spec, uint32_t index, wr_handle handle, uint32_t pending,
-                                join_plan *plan) {
+static wr_status submit_waiting(wr_proc *p, const wr_task_spec *spec, uint32_t index, wr_handle handle,
+                                uint32_t pending, join_plan *plan) {
     wr_cell *cell = &p->pool->cells[index];
     uint32_t bits = pending;
     if (plan != NULL) {
@@ -385,11 +417,16 @@ static wr_status submit_waiting(wr_proc *p, const wr_task_spec *spec, uint32_t i
     return WR_OK;
 }
 
-wr_status wr_proc_submit(wr_proc *p, const wr_task_spec *spec, wr_handle *out, wr_error *err) {
-    WR_TRY(check_spec(p, spec, err));
-    WR_TRY(wr_proc_backlog_reserve(p, err));
+wr_status wr_proc_submit_uncounted(wr_proc *p, const wr_task_spec *spec, wr_handle *out, wr_error *err) {
+    if (WR_UNLIKELY(p->forked) || !plain_spec(p, spec)) {
+        WR_TRY(check_spec(p, spec, err));
+    }
     if (WR_UNLIKELY(p->backlog_count != 0)) {
         wr_proc_flush(p);
+    }
+    if (WR_UNLIKELY(p->backlog_used >= p->backlog_capacity) ||
+        WR_UNLIKELY(p->backlog_ports_count >= p->backlog_ports_capacity)) {
+        WR_TRY(wr_proc_backlog_reserve(p, err));
     }
     join_plan plan_space, *plan = NULL;
     if (WR_UNLIKELY(spec->ref_count > WR_PENDING_MAX)) {
@@ -416,11 +453,7 @@ wr_status wr_proc_submit(wr_proc *p, const wr_task_spec *spec, wr_handle *out, w
         pending = pin_arguments(p, spec, cell);
     }
     if (cell->arg_bytes != 0) {
-        memcpy(cell->args + sizeof(wr_block_link) * spec->ref_count, spec->args, cell->arg_bytes);
-    }
-    bool actor = false;
-    if (spec->port != WR_PORT_NONE) {
-        actor = WR_LOAD_RELAXED(&p->pool->ports[spec->port].actor) != 0;
+        copy_bytes(cell->args + sizeof(wr_block_link) * spec->ref_count, spec->args, cell->arg_bytes);
     }
     if (pending == 0) {
         WR_STORE_RELAXED(&cell->pending, 0);
@@ -434,11 +467,17 @@ wr_status wr_proc_submit(wr_proc *p, const wr_task_spec *spec, wr_handle *out, w
     if (plan != NULL) {
         plan_drop(p, plan);
     }
+    *out = handle;
+    return WR_OK;
+}
+
+wr_status wr_proc_submit(wr_proc *p, const wr_task_spec *spec, wr_handle *out, wr_error *err) {
+    WR_TRY(wr_proc_submit_uncounted(p, spec, out, err));
+    bool actor = spec->port != WR_PORT_NONE && WR_LOAD_RELAXED(&p->pool->ports[spec->port].actor) != 0;
     wr_proc_count(p, actor ? WR_COUNTER_CALLS_SUBMITTED : WR_COUNTER_SUBMITTED, 1);
     if (WR_UNLIKELY((wr_alert(p->pool) & WR_ALERT_TRACE) != 0)) {
-        wr_proc_trace(p, handle, spec->function, 0);
+        wr_proc_trace(p, *out, spec->function, 0);
     }
-    *out = handle;
     return WR_OK;
 }
 
@@ -454,64 +493,10 @@ wr_port_state wr_proc_port_state(const wr_proc *p, uint16_t port, wr_handle *out
     return state <= WR_PORT_DEAD ? (wr_port_state)state : WR_PORT_CLOSED;
 }
 
-/* ---- Seal ---- */
+/* ---- Cancel ---- */
 
-static void write_result(wr_cell *cell, const wr_result *result, bool withdrawn) {
-    cell->result_kind = result->kind;
-    cell->location = result->location;
-    cell->withdrawn = withdrawn ? 1 : 0;
-    if (result->location == WR_AT_INLINE) {
-        cell->result_bytes = (uint8_t)(result->bytes <= WR_INLINE_MAX ? result->bytes : WR_INLINE_MAX);
-        memcpy(cell->inline_bytes, result->inline_bytes, WR_INLINE_MAX);
-    } else {
-        cell->result_bytes = 0;
-        cell->place = result->offset | (result->location & 7u);
-    }
-}
-
-void wr_proc_wake_sealed(wr_proc *p, wr_handle handle, wr_cell *cell, uint64_t word) {
-    if ((word & WR_FLAG_DEPS) != 0) {
-        wr_proc_walk(p, cell, false);
-    }
-    if ((word & WR_FLAG_WAIT1) != 0) {
-        wr_futex_wake_all(wr_cell_futex(cell));
-    }
-    if ((word & WR_FLAG_WAITN) != 0) {
-        wr_bell_ring(&p->pool->header->bells[wr_index_of(handle) & (p->pool->geometry.bells - 1)][0]);
-    }
-    if ((word & (WR_FLAG_WAIT1 | WR_FLAG_WAITN)) != 0) {
-        atomic_store_explicit(&p->woke, true, memory_order_relaxed);
-        wr_proc_count(p, WR_COUNTER_WAKES, 1);
-    }
-}
-
-bool wr_proc_seal_cell(wr_proc *p, wr_handle handle, const wr_result *result, bool withdrawn) {
-    wr_cell *cell = wr_cell_at(p->pool, handle);
-    if (cell == NULL) {
-        return false;
-    }
-    uint64_t word = WR_LOAD(&cell->ctl);
-    if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) != WR_CELL_RUNNING ||
-        wr_who_in(word) != p->who) {
-        return false; /* taken away: the fields are another's */
-    }
-    write_result(cell, result, withdrawn);
-    uint64_t flags = result->location == WR_AT_HEAP ? WR_FLAG_SHARED : 0; /* the raylet routes the block's free */
-    do {
-        if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) != WR_CELL_RUNNING ||
-            wr_who_in(word) != p->who) {
-            return false;
-        }
-    } while (!WR_CAS_SEQ(&cell->ctl, &word,
-                         wr_word(wr_generation_of(handle), WR_CELL_SEALED) | flags |
-                             (word & (WR_FLAG_DEPS | WR_FLAG_SHARED))));
-    if (WR_UNLIKELY((word & (WR_FLAG_DEPS | WR_FLAG_WAIT1 | WR_FLAG_WAITN)) != 0)) {
-        wr_proc_wake_sealed(p, handle, cell, word);
-    }
-    return true;
-}
-
-wr_status wr_proc_cancel(wr_proc *p, wr_handle handle, const wr_result *error, uint32_t *out_slot, uint32_t *out_epoch) {
+wr_status wr_proc_cancel(wr_proc *p, wr_handle handle, const wr_result *error, uint32_t *out_slot,
+                         uint32_t *out_epoch) {
     wr_cell *cell = p->forked ? NULL : wr_cell_at(p->pool, handle);
     if (cell == NULL || !wr_proc_is_mine(p, handle)) {
         return WR_E_NOT_FOUND;
@@ -529,8 +514,9 @@ wr_status wr_proc_cancel(wr_proc *p, wr_handle handle, const wr_result *error, u
             *out_epoch = (uint32_t)(word >> 20) & 0xfff;
             return WR_E_STATE;
         }
-        if (WR_CAS(&cell->ctl, &word,
-                   wr_word(wr_generation_of(word), WR_CELL_RUNNING | p->who | ((uint32_t)word & WR_FLAG_ALL)))) {
+        if (WR_CAS(
+                &cell->ctl, &word,
+                wr_word(wr_generation_of(word), WR_CELL_RUNNING | p->who | ((uint32_t)word & WR_FLAG_ALL)))) {
             break;
         }
     }

@@ -1,8 +1,8 @@
 /* engine/shm/proc_wait.c: spinning and sleeping. Nothing here changes private books; any thread may call it.
  *
- * No sleep lasts longer than 100 ms. Who has just woken another sleeps and does not spin: the kernel tends to put the woken
- * one on the waker's core, where a spinner would starve it. For the same reason nobody spins while all it could wait for
- * sit on its own core; it moves to another, if it may.
+ * No sleep lasts longer than 100 ms. Who has just woken another sleeps and does not spin: the kernel tends to
+ * put the woken one on the waker's core, where a spinner would starve it. For the same reason nobody spins
+ * while all it could wait for sit on its own core; it moves to another, if it may.
  */
 #include "shm/proc_internal.h"
 
@@ -13,28 +13,31 @@
 #define SYS_futex_waitv 449
 #endif
 
-enum { LOOKS_PER_CLOCK = 64, CROWD_SLOTS_MAX = 64 };
+/* Between two looks a spinner pauses: each look takes the line from the one who is about to write it. A taker
+ * that looks too often finds one task at a time, and both then pay for each line that travels; a little later
+ * there are several. */
+enum {
+    LOOKS_PER_CLOCK = 16,
+    PAUSES_CELL = 2,
+    PAUSES_TAKER = 12,
+    CROWD_SLOTS_MAX = 64,
+    CROWD_AFTER_NS = 2000,
+    CROWD_EVERY_NS = 8000
+};
 
 /* ---- Placement ---- */
-
-/* Says in its slot which core this process runs on; a sleeper is nowhere. */
-static uint32_t publish_core(wr_proc *p) {
-    uint32_t here = (uint32_t)sched_getcpu() + 1;
-    WR_STORE_RELAXED(&p->slot->cpu, here);
-    return here;
-}
 
 static int sleep_nowhere(wr_proc *p, const void *word, uint32_t seen, uint64_t timeout_ns) {
     WR_STORE_RELAXED(&p->slot->cpu, 0);
     wr_proc_count(p, WR_COUNTER_SLEEPS, 1);
     int slept = wr_futex_wait(word, seen, timeout_ns);
-    publish_core(p);
+    wr_proc_publish_core(p);
     return slept;
 }
 
 /* All live processes that are awake and said where share this core, and there is at least one. */
 static bool crowded(wr_proc *p) {
-    uint32_t here = publish_core(p), high = WR_LOAD(&p->pool->header->slot_high);
+    uint32_t here = wr_proc_publish_core(p), high = WR_LOAD(&p->pool->header->slot_high);
     bool any = false;
     for (uint32_t s = 1; s < high && s < CROWD_SLOTS_MAX && s < p->pool->geometry.slots; s++) {
         wr_slot *slot = wr_slot_at(p->pool, s);
@@ -66,7 +69,7 @@ static void move_away(void) {
     }
 }
 
-/* Whether to go on spinning; asked after the first few looks. */
+/* Whether to go on spinning; asked after the first 2 us, and now and then. */
 static bool may_spin(wr_proc *p) {
     if (!crowded(p)) {
         return true;
@@ -81,24 +84,36 @@ static bool may_spin(wr_proc *p) {
 typedef struct spin {
     uint64_t began_ns, limit_ns;
     uint32_t looks;
+    uint64_t check_ns; /* when to look again whether somebody we may wait for runs on another core */
 } spin;
 
 static bool spin_begin(wr_proc *p, spin *s, uint64_t spin_ns) {
     *s = (spin){.limit_ns = spin_ns};
-    bool woke = atomic_exchange_explicit(&p->woke, false, memory_order_relaxed);
-    return spin_ns != 0 && !woke;
+    if (atomic_load_explicit(&p->woke, memory_order_relaxed)) {
+        atomic_store_explicit(&p->woke, false, memory_order_relaxed);
+        return false;
+    }
+    return spin_ns != 0;
 }
 
 /* One turn of a spin; false: enough. */
-static bool spin_on(wr_proc *p, spin *s) {
-    wr_relax();
+static bool spin_on(wr_proc *p, spin *s, uint32_t pauses) {
+    for (uint32_t k = 0; k < pauses; k++) {
+        wr_relax();
+    }
     if (++s->looks % LOOKS_PER_CLOCK != 0) {
         return true;
     }
     uint64_t now = wr_clock_ns();
     if (s->began_ns == 0) {
         s->began_ns = now;
-        return may_spin(p);
+        s->check_ns = now + CROWD_AFTER_NS;
+    }
+    if (now >= s->check_ns) {
+        s->check_ns = now + CROWD_EVERY_NS;
+        if (!may_spin(p)) {
+            return false;
+        }
     }
     return now - s->began_ns < s->limit_ns && (wr_alert(p->pool) & WR_ALERT_POISON) == 0;
 }
@@ -123,7 +138,7 @@ bool wr_proc_spin(wr_proc *p, wr_handle handle, uint64_t spin_ns) {
         if (settled(p->pool, handle)) {
             return true;
         }
-    } while (spin_on(p, &s));
+    } while (spin_on(p, &s, PAUSES_CELL));
     return settled(p->pool, handle);
 }
 
@@ -131,7 +146,8 @@ static uint64_t sleep_time(uint64_t timeout_ns) {
     return timeout_ns < WR_SLEEP_MAX_NS ? timeout_ns : WR_SLEEP_MAX_NS;
 }
 
-/* Sets WAIT1 and sleeps on that very value: the seal's CAS sees the flag, or the value has changed already. */
+/* Sets WAIT1 and sleeps on that very value: the seal's CAS sees the flag, or the value has changed already.
+ */
 static int sleep_on_cell(wr_proc *p, wr_cell *cell, wr_handle handle, uint64_t timeout_ns) {
     uint64_t word = WR_LOAD(&cell->ctl);
     while ((word & WR_FLAG_WAIT1) == 0) {
@@ -203,11 +219,13 @@ static bool sleep_on_bells(bell_wait *bells, uint32_t count, uint64_t timeout_ns
         return errno == ETIMEDOUT;
     }
     uint64_t nap = timeout_ns < 1000000 ? timeout_ns : 1000000; /* an old kernel: one bell, and short */
-    return wr_futex_wait((const void *)(uintptr_t)bells[0].address, (uint32_t)bells[0].value, nap) == ETIMEDOUT &&
+    return wr_futex_wait((const void *)(uintptr_t)bells[0].address, (uint32_t)bells[0].value, nap) ==
+               ETIMEDOUT &&
            nap == timeout_ns;
 }
 
-/* WAITN on every pending cell (it stays until the seal); notes each cell's bell once. Returns the number of bells. */
+/* WAITN on every pending cell (it stays until the seal); notes each cell's bell once. Returns the number of
+ * bells. */
 static uint32_t set_bells(wr_proc *p, const wr_handle *handles, uint32_t count, bell_wait *bells) {
     const wr_pool *pool = p->pool;
     uint64_t noted[WR_BELL_MAX / 64] = {0};
@@ -218,10 +236,12 @@ static uint32_t set_bells(wr_proc *p, const wr_handle *handles, uint32_t count, 
             continue;
         }
         uint32_t b = wr_index_of(handles[k]) & mask;
-        if ((noted[b / 64] >> (b % 64) & 1) == 0 && !settled(pool, handles[k])) { /* the value before the flag */
+        if ((noted[b / 64] >> (b % 64) & 1) == 0 &&
+            !settled(pool, handles[k])) { /* the value before the flag */
             noted[b / 64] |= 1ull << (b % 64);
             wr_a32 *bell = &pool->header->bells[b][0];
-            bells[bell_count++] = (bell_wait){WR_LOAD_SEQ(bell), (uint64_t)(uintptr_t)bell, 2 /* 32 bit, shared */, 0};
+            bells[bell_count++] =
+                (bell_wait){WR_LOAD_SEQ(bell), (uint64_t)(uintptr_t)bell, 2 /* 32 bit, shared */, 0};
         }
         uint64_t word = WR_LOAD(&cell->ctl);
         while (!settled(pool, handles[k]) && (word & WR_FLAG_WAITN) == 0 &&
@@ -231,8 +251,8 @@ static uint32_t set_bells(wr_proc *p, const wr_handle *handles, uint32_t count, 
     return bell_count;
 }
 
-wr_status wr_proc_wait_many(wr_proc *p, const wr_handle *handles, uint32_t count, uint32_t enough, uint64_t timeout_ns,
-                            uint64_t spin_ns, uint32_t *out_ready) {
+wr_status wr_proc_wait_many(wr_proc *p, const wr_handle *handles, uint32_t count, uint32_t enough,
+                            uint64_t timeout_ns, uint64_t spin_ns, uint32_t *out_ready) {
     const wr_pool *pool = p->pool;
     if (p->forked) {
         return WR_E_STATE;
@@ -243,7 +263,7 @@ wr_status wr_proc_wait_many(wr_proc *p, const wr_handle *handles, uint32_t count
     if (ready < enough && spin_begin(p, &s, spin_ns < timeout_ns ? spin_ns : timeout_ns)) {
         do {
             ready = count_ready(pool, handles, count, enough);
-        } while (ready < enough && spin_on(p, &s));
+        } while (ready < enough && spin_on(p, &s, PAUSES_CELL));
     }
     bool late = timeout_ns == 0;
     if (ready < enough && !late) {
@@ -254,7 +274,7 @@ wr_status wr_proc_wait_many(wr_proc *p, const wr_handle *handles, uint32_t count
             WR_STORE_RELAXED(&p->slot->cpu, 0);
             wr_proc_count(p, WR_COUNTER_SLEEPS, 1);
             late = sleep_on_bells(bells, bell_count, sleep_time(timeout_ns)) && timeout_ns <= WR_SLEEP_MAX_NS;
-            publish_core(p);
+            wr_proc_publish_core(p);
             ready = count_ready(pool, handles, count, enough);
         }
     }
@@ -280,16 +300,17 @@ void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
     bool takes = wr_port_valid(pool, port);
     spin s;
     if (takes && spin_begin(p, &s, spin_ns)) {
-        do {
+        while (spin_on(p, &s, PAUSES_TAKER)) { /* the caller has just looked */
             if (wr_proc_look(p, port, false) || WR_LOAD_RELAXED(&slot->assignment) != assignment) {
                 return;
             }
-        } while (spin_on(p, &s));
+        }
     }
     uint32_t seen = WR_LOAD_SEQ(&slot->bell);
     if (takes) {
         atomic_fetch_add_explicit(&p->idlers, 1, memory_order_seq_cst);
-        wr_slot_set_add(&pool->ports[port].sleepers, p->index); /* before the looks: section 3, pairs 1 and 3 */
+        wr_slot_set_add(&pool->ports[port].sleepers,
+                        p->index); /* before the looks: section 3, pairs 1 and 3 */
     }
     bool found = takes && (wr_proc_look(p, port, true) || wr_proc_can_steal(p, port));
     if (!found && WR_LOAD(&slot->assignment) == assignment && (wr_alert(pool) & WR_ALERT_POISON) == 0) {

@@ -1,4 +1,4 @@
-/* Machines without a store of their own for this: the C library's memcpy, which bypasses the cache where that pays. */
+/* Machines without such stores: the C library's memcpy, which bypasses the cache where that pays. */
 #include "store/copy.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Stores of 16 bytes that bypass the cache: SSE2, which every x86-64 machine has, and within 5 % of 32-byte stores. Prefetching by hand costs a
- * fifth: the hardware's is better. */
+/* Stores of 16 bytes that bypass the cache: SSE2, which every x86-64 machine has, and within 5 % of 32-byte
+ * stores. Prefetching by hand costs a fifth: the hardware's is better. */
 #include "store/copy.h"
 
 #include <emmintrin.h>

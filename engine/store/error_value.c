@@ -24,8 +24,8 @@ static uint32_t cut(const char *text, size_t bytes, size_t max) {
     return (uint32_t)max;
 }
 
-static uint32_t pack(wr_status status, const char *text, uint32_t text_bytes, const char *hint, uint32_t hint_bytes,
-                     uint8_t *out) {
+static uint32_t pack(wr_status status, const char *text, uint32_t text_bytes, const char *hint,
+                     uint32_t hint_bytes, uint8_t *out) {
     out[0] = WR_ERROR_VALUE_VERSION;
     out[1] = 0;
     put16(out + 2, status == WR_OK ? WR_E_INTERNAL : (uint32_t)status);
@@ -81,7 +81,8 @@ void wr_store_error_decode(const uint8_t *stream, uint64_t bytes, wr_error *out)
         const uint32_t status = get16(head + 2);
         const uint32_t text = get16(head + 4);
         const uint32_t hint = get16(head + 6);
-        if (head[0] == WR_ERROR_VALUE_VERSION && status_known(status) && (uint64_t)text + hint <= bytes - sizeof head) {
+        if (head[0] == WR_ERROR_VALUE_VERSION && status_known(status) &&
+            (uint64_t)text + hint <= bytes - sizeof head) {
             *out = (wr_error){.status = (wr_status)status};
             if (text != 0) {
                 take_text(out->text, sizeof out->text, stream + sizeof head, text);

@@ -13,7 +13,8 @@ _Static_assert(sizeof(item_entry) == WR_STORE_ITEM_BYTES, "layout of the item ta
 
 /* Where the parts of a block about to be written begin. */
 typedef struct plan {
-    uint32_t link_count, ref_count, buffer_count, item_count; /* item_count 0: a single value, without a table */
+    uint32_t link_count, ref_count, buffer_count,
+        item_count; /* item_count 0: a single value, without a table */
     uint64_t stream_window;
     uint64_t refs, buffers, credits, stream, stream_bytes, buffer_bytes, total;
 } plan;
@@ -30,7 +31,8 @@ static bool add_aligned(uint64_t *sum, uint64_t alignment) {
 static wr_status plan_make(plan *p, const wr_value *values, uint32_t count, wr_error *err) {
     uint64_t refs = 0;
     uint64_t buffers = 0;
-    uint64_t stream = p->item_count == 0 ? 0 : WR_STORE_ITEM_HEAD_BYTES + (uint64_t)p->item_count * WR_STORE_ITEM_BYTES;
+    uint64_t stream =
+        p->item_count == 0 ? 0 : WR_STORE_ITEM_HEAD_BYTES + (uint64_t)p->item_count * WR_STORE_ITEM_BYTES;
     for (uint32_t i = 0; i < count; i++) {
         const wr_value *v = &values[i];
         if ((v->stream_bytes != 0 && v->stream == NULL) || (v->ref_count != 0 && v->refs == NULL) ||
@@ -44,7 +46,8 @@ static wr_status plan_make(plan *p, const wr_value *values, uint32_t count, wr_e
         }
     }
     if (refs > UINT32_MAX / 16 || buffers > UINT32_MAX / 16) {
-        return WR_FAIL(err, WR_E_INVALID, "a value names %llu references and %llu buffers: too many for one object",
+        return WR_FAIL(err, WR_E_INVALID,
+                       "a value names %llu references and %llu buffers: too many for one object",
                        (unsigned long long)refs, (unsigned long long)buffers);
     }
     p->ref_count = (uint32_t)refs;
@@ -147,8 +150,8 @@ wr_status wr_store_values(wr_pool *pool, wr_proc *proc, wr_kind kind, const wr_v
     if (kind != WR_KIND_VALUE && (count != 1 || (kind != WR_KIND_ERROR && kind != WR_KIND_SYSTEM_ERROR))) {
         return WR_FAIL(err, WR_E_INVALID, "%u values of kind %d cannot be stored", count, (int)kind);
     }
-    if (count == 1 && values->stream_bytes <= WR_STORE_INLINE_MAX && values->ref_count == 0 && values->buffer_count == 0 &&
-        (values->stream != NULL || values->stream_bytes == 0)) {
+    if (count == 1 && values->stream_bytes <= WR_STORE_INLINE_MAX && values->ref_count == 0 &&
+        values->buffer_count == 0 && (values->stream != NULL || values->stream_bytes == 0)) {
         out->kind = (uint8_t)kind;
         out->location = WR_AT_INLINE;
         out->bytes = (uint32_t)values->stream_bytes;
@@ -162,7 +165,8 @@ wr_status wr_store_values(wr_pool *pool, wr_proc *proc, wr_kind kind, const wr_v
     uint64_t block = 0;
     if (count == 0) {
         /* A task of no returns: an empty table fits into the cell. */
-        *out = (wr_result){.kind = WR_KIND_VALUES, .location = WR_AT_INLINE, .bytes = WR_STORE_ITEM_HEAD_BYTES};
+        *out =
+            (wr_result){.kind = WR_KIND_VALUES, .location = WR_AT_INLINE, .bytes = WR_STORE_ITEM_HEAD_BYTES};
         return WR_OK;
     }
     WR_TRY(block_make(pool, proc, &p, values, count, &block, err));
@@ -179,10 +183,11 @@ void wr_store_discard(wr_proc *proc, const wr_result *result) {
     }
 }
 
-wr_status wr_store_args(wr_pool *pool, wr_proc *proc, const wr_value *args, uint32_t link_count, uint64_t stream_window,
-                        uint64_t *out_block, wr_error *err) {
+wr_status wr_store_args(wr_pool *pool, wr_proc *proc, const wr_value *args, uint32_t link_count,
+                        uint64_t stream_window, uint64_t *out_block, wr_error *err) {
     if (stream_window > UINT32_MAX) {
-        return WR_FAIL(err, WR_E_INVALID, "a window of %llu items is too large", (unsigned long long)stream_window);
+        return WR_FAIL(err, WR_E_INVALID, "a window of %llu items is too large",
+                       (unsigned long long)stream_window);
     }
     plan p = {.link_count = link_count, .stream_window = stream_window};
     return block_make(pool, proc, &p, args, 1, out_block, err);
@@ -237,7 +242,8 @@ static wr_status items_check(wr_view *view, wr_error *err) {
             return WR_OK;
         }
     }
-    return WR_FAIL(err, WR_E_CORRUPT, "an object of several values has %llu bytes of stream, which cannot hold its table of %u",
+    return WR_FAIL(err, WR_E_CORRUPT,
+                   "an object of several values has %llu bytes of stream, which cannot hold its table of %u",
                    (unsigned long long)view->stream_bytes, count);
 }
 
@@ -253,7 +259,8 @@ wr_status wr_store_view(const wr_pool *pool, const wr_result *result, wr_view *o
             return WR_FAIL(err, WR_E_CORRUPT, "an inline object claims %u bytes", result->bytes);
         }
         view_plain((wr_kind)kind, result->bytes, out);
-        memcpy(out->inline_bytes, result->inline_bytes, WR_STORE_INLINE_MAX); /* all of it: faster than to count */
+        memcpy(out->inline_bytes, result->inline_bytes,
+               WR_STORE_INLINE_MAX); /* all of it: faster than to count */
         break;
     case WR_AT_HEAP:
         WR_TRY(wr_store_view_block(pool, result->offset, out, err));
@@ -265,7 +272,8 @@ wr_status wr_store_view(const wr_pool *pool, const wr_result *result, wr_view *o
         return WR_FAIL(err, WR_E_UNSUPPORTED, "the object is %s: reading such objects is not built yet",
                        names[result->location]);
     default:
-        return WR_FAIL(err, WR_E_CORRUPT, "an object has the unknown location %u", (unsigned)result->location);
+        return WR_FAIL(err, WR_E_CORRUPT, "an object has the unknown location %u",
+                       (unsigned)result->location);
     }
     return kind == WR_KIND_VALUES ? items_check(out, err) : WR_OK;
 }

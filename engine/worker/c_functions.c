@@ -1,4 +1,4 @@
-/* C functions as tasks: the registry of a process, submitting by name, and running one. The worker's loop: c_worker.c. */
+/* C functions as tasks: the registry of a process, submitting by name, running one. The loop: c_worker.c. */
 #include "worker/c_functions.h"
 
 #include "worker/client.h"
@@ -50,7 +50,8 @@ static wr_status registry_add(const char *name, wr_c_function function, wr_error
 
 wr_status wr_c_register(const char *name, wr_c_function function, wr_error *err) {
     if (!name_good(name) || function == NULL) {
-        return WR_FAIL(err, WR_E_INVALID, "a C function needs a name of 1 to %d bytes and a pointer", (int)WR_C_NAME_MAX);
+        return WR_FAIL(err, WR_E_INVALID, "a C function needs a name of 1 to %d bytes and a pointer",
+                       (int)WR_C_NAME_MAX);
     }
     pthread_mutex_lock(&registry.lock);
     const wr_status status = registry_add(name, function, err);
@@ -79,7 +80,8 @@ wr_status wr_c_return(wr_c_call *call, const void *bytes, uint64_t count, wr_err
     }
     if (count != 0) {
         if (bytes == NULL) {
-            return WR_FAIL(err, WR_E_INVALID, "a C function returned %llu bytes without a pointer", (unsigned long long)count);
+            return WR_FAIL(err, WR_E_INVALID, "a C function returned %llu bytes without a pointer",
+                           (unsigned long long)count);
         }
         call->bytes = malloc(count);
         if (call->bytes == NULL) {
@@ -145,8 +147,8 @@ void wr_client_c_functions_done(wr_client *client) {
 }
 
 /* A control call whose request is what the writer holds; *out is freed by wr_bytes_free. */
-static wr_status call_writer(wr_client *client, const char *op, wr_record_writer *w, uint8_t **out, wr_record *out_record,
-                             wr_error *err) {
+static wr_status call_writer(wr_client *client, const char *op, wr_record_writer *w, uint8_t **out,
+                             wr_record *out_record, wr_error *err) {
     const uint8_t *request = NULL;
     uint32_t request_bytes = 0;
     wr_status status = wr_record_finish(w, &request, &request_bytes, err);
@@ -176,8 +178,8 @@ static wr_status class_open(wr_client *client, struct c_functions *f, wr_error *
     const int64_t ring = wr_record_get_int(&r, "ring", -1);
     wr_bytes_free(reply);
     if (port < 0 || port >= WR_PORT_JOIN || ring < 0 || ring > UINT32_MAX) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "class_open: the raylet answered port %lld, ring %lld", (long long)port,
-                       (long long)ring);
+        return WR_FAIL(err, WR_E_PROTOCOL, "class_open: the raylet answered port %lld, ring %lld",
+                       (long long)port, (long long)ring);
     }
     f->port = (uint32_t)port;
     f->ring = (uint32_t)ring;
@@ -202,14 +204,16 @@ static wr_status export_named(wr_client *client, const char *name, wr_ref ref, u
     const int64_t number = wr_record_get_int(&r, "function", -1);
     wr_bytes_free(reply);
     if (number < 0 || number >= WR_METHOD) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "function_export: the raylet answered number %lld", (long long)number);
+        return WR_FAIL(err, WR_E_PROTOCOL, "function_export: the raylet answered number %lld",
+                       (long long)number);
     }
     *out = (uint32_t)number;
     return WR_OK;
 }
 
 /* The number of a function by its name; asks the raylet once. */
-static wr_status number_of(wr_client *client, struct c_functions *f, const char *name, uint32_t *out, wr_error *err) {
+static wr_status number_of(wr_client *client, struct c_functions *f, const char *name, uint32_t *out,
+                           wr_error *err) {
     for (uint32_t i = 0; i < f->count; i++) {
         if (strcmp(f->items[i].name, name) == 0) {
             *out = f->items[i].number;

@@ -1,4 +1,4 @@
-/* engine/worker/c_functions.h: C functions between the registry (c_functions.c) and the worker's loop (c_worker.c). */
+/* engine/worker/c_functions.h: C functions between the registry and the worker's loop. */
 #pragma once
 
 #include "whipray/whipray.h"

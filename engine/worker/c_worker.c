@@ -1,4 +1,4 @@
-/* A worker whose functions are C: loads the job's libraries, then takes task after task until the raylet ends it. */
+/* A worker of C functions: loads the job's libraries, then takes task after task until the raylet ends it. */
 #include "worker/c_functions.h"
 
 #include "base/ids.h"
@@ -31,12 +31,14 @@ static wr_status options_parse(int argc, char **argv, options *out, wr_error *er
                           : strcmp(argv[i], "--cookie") == 0     ? &out->cookie
                                                                  : NULL;
         if (to == NULL || i + 1 >= argc) {
-            return WR_FAIL(err, WR_E_INVALID, "%s: %s", argv[i], to == NULL ? "there is no such option" : "its value is missing");
+            return WR_FAIL(err, WR_E_INVALID, "%s: %s", argv[i],
+                           to == NULL ? "there is no such option" : "its value is missing");
         }
         *to = argv[i + 1];
     }
     if (out->socket_path == NULL || out->token_file == NULL || out->cookie == NULL) {
-        return WR_FAIL(err, WR_E_INVALID, "usage: whipray-worker --socket PATH --token-file FILE --cookie HEX");
+        return WR_FAIL(err, WR_E_INVALID,
+                       "usage: whipray-worker --socket PATH --token-file FILE --cookie HEX");
     }
     return WR_OK;
 }
@@ -70,7 +72,8 @@ static wr_status worker_open(worker *w, const options *o, wr_error *err) {
     char token[TOKEN_BYTES_MAX];
     WR_TRY(token_read(o->token_file, token, err));
     wr_record_writer writer = {0};
-    wr_client_opts opts = {.kind = WR_CLIENT_WORKER, .socket_path = o->socket_path, .token = token, .spin_ns = SPIN_NS};
+    wr_client_opts opts = {
+        .kind = WR_CLIENT_WORKER, .socket_path = o->socket_path, .token = token, .spin_ns = SPIN_NS};
     uint32_t hello_bytes = 0;
     wr_record_begin(&writer);
     wr_record_bytes(&writer, "cookie", cookie, cookie_bytes);
@@ -89,7 +92,8 @@ static void library_load(worker *w, const char *path) {
     void *symbol = library == NULL ? NULL : dlsym(library, "whipray_register");
     if (symbol == NULL) {
         const char *why = dlerror();
-        WR_FAIL(&w->load, WR_E_ENV_SETUP, "library %s of the job: %s", path, why == NULL ? "no whipray_register" : why);
+        WR_FAIL(&w->load, WR_E_ENV_SETUP, "library %s of the job: %s", path,
+                why == NULL ? "no whipray_register" : why);
         WR_LOG_ERROR("worker.library_failed", "%s", w->load.text);
         return;
     }
@@ -104,7 +108,8 @@ static void libraries_load(worker *w) {
     const wr_record welcome = {.bytes = packed, .count_bytes = (uint32_t)bytes};
     wr_record job;
     wr_record_value list;
-    if (!wr_record_get_map(&welcome, "job_config", &job) || !wr_record_find(&job, "libraries", &list) || list.type != 'l') {
+    if (!wr_record_get_map(&welcome, "job_config", &job) || !wr_record_find(&job, "libraries", &list) ||
+        list.type != 'l') {
         return;
     }
     wr_record_value item;
@@ -135,7 +140,8 @@ static wr_status function_of(worker *w, uint32_t number, wr_c_function *out, wr_
     wr_record_int(&writer, "function", number);
     wr_status status = wr_record_finish(&writer, &request, &request_bytes, err);
     if (status == WR_OK) {
-        status = wr_client_call(w->client, "function_get", request, request_bytes, 0, &reply, &reply_bytes, err);
+        status =
+            wr_client_call(w->client, "function_get", request, request_bytes, 0, &reply, &reply_bytes, err);
     }
     wr_record_done(&writer);
     WR_TRY(status);

@@ -4,9 +4,15 @@
 #include "store/error_value.h"
 #include "store/value.h"
 
-enum { RETRIES_ENDLESS = 255, RETRIES_MAX = 254, LINKS_INLINE = 3, CALL_FLAGS = WR_CALL_STREAM | WR_CALL_PARKED | WR_CALL_RETRY_ERRORS };
+enum {
+    RETRIES_ENDLESS = 255,
+    RETRIES_MAX = 254,
+    LINKS_INLINE = 3,
+    CALL_FLAGS = WR_CALL_STREAM | WR_CALL_PARKED | WR_CALL_RETRY_ERRORS
+};
 
-static wr_status port_refuse(wr_client *client, uint16_t port, wr_port_state state, wr_ref cause, wr_error *err) {
+static wr_status port_refuse(wr_client *client, uint16_t port, wr_port_state state, wr_ref cause,
+                             wr_error *err) {
     if (state == WR_PORT_DEAD) {
         wr_error why = {0};
         wr_client_quote(client, cause, &why);
@@ -26,7 +32,8 @@ static wr_status call_check(wr_client *client, const wr_call *call, wr_error *er
                        (unsigned long long)call->args.stream_bytes);
     }
     WR_TRY(wr_client_refs_check(client, call->refs, call->ref_count, "call: reference argument", err));
-    WR_TRY(wr_client_refs_check(client, call->args.refs, call->args.ref_count, "call: nested reference", err));
+    WR_TRY(
+        wr_client_refs_check(client, call->args.refs, call->args.ref_count, "call: nested reference", err));
     if (call->stream_window > WINDOW_MAX) {
         return WR_FAIL(err, WR_E_INVALID, "call: a window of %u items is larger than %d", call->stream_window,
                        (int)WINDOW_MAX);
@@ -47,8 +54,9 @@ static wr_status call_check(wr_client *client, const wr_call *call, wr_error *er
 
 /* Arguments go inline where the cell has room: 48 bytes, 16 of which each reference takes. */
 static bool fits_inline(const wr_call *call) {
-    return call->ref_count <= LINKS_INLINE && (call->flags & WR_CALL_STREAM) == 0 && call->args.ref_count == 0 &&
-           call->args.buffer_count == 0 && call->args.stream_bytes <= WR_STORE_ARGS_INLINE_MAX - 16ull * call->ref_count;
+    return call->ref_count <= LINKS_INLINE && (call->flags & WR_CALL_STREAM) == 0 &&
+           call->args.ref_count == 0 && call->args.buffer_count == 0 &&
+           call->args.stream_bytes <= WR_STORE_ARGS_INLINE_MAX - 16ull * call->ref_count;
 }
 
 wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_error *err) {
@@ -61,7 +69,7 @@ wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_erro
                          .ring = call->ring,
                          .function = call->function,
                          .flags = (uint8_t)call->flags,
-                         .max_retries = call->max_retries < 0              ? RETRIES_ENDLESS
+                         .max_retries = call->max_retries < 0             ? RETRIES_ENDLESS
                                         : call->max_retries > RETRIES_MAX ? RETRIES_MAX
                                                                           : (uint8_t)call->max_retries,
                          .refs = call->refs,
@@ -74,8 +82,8 @@ wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_erro
         spec.arg_bytes = (uint8_t)call->args.stream_bytes;
     } else {
         const wr_status stored = wr_store_args(client->pool, client->proc, &call->args,
-                                               call->ref_count > LINKS_INLINE ? call->ref_count : 0, stream ? window : 0,
-                                               &spec.block, err);
+                                               call->ref_count > LINKS_INLINE ? call->ref_count : 0,
+                                               stream ? window : 0, &spec.block, err);
         if (WR_UNLIKELY(stored != WR_OK)) {
             return wr_client_explain(client, stored, err);
         }

@@ -12,9 +12,9 @@ static const uint64_t second_ns = 1000000000ull;
 
 /* ---- Records joined ---- */
 
-/* The fields of `first` and then those of `second`; both are checked records. The result is freed by wr_free. */
-static wr_status records_join(const uint8_t *first, uint32_t first_bytes, const uint8_t *second, uint64_t second_bytes,
-                              uint8_t **out, uint32_t *out_bytes, wr_error *err) {
+/* The fields of `first`, then those of `second`; both are checked records. The result: wr_free. */
+static wr_status records_join(const uint8_t *first, uint32_t first_bytes, const uint8_t *second,
+                              uint64_t second_bytes, uint8_t **out, uint32_t *out_bytes, wr_error *err) {
     uint16_t a = 0;
     uint16_t b = 0;
     memcpy(&a, first, sizeof a);
@@ -23,8 +23,8 @@ static wr_status records_join(const uint8_t *first, uint32_t first_bytes, const 
     }
     const uint64_t total = first_bytes + (second_bytes >= sizeof b ? second_bytes - sizeof b : 0);
     if (total > WR_RECORD_BYTES_MAX || (uint32_t)a + b > UINT16_MAX) {
-        return WR_FAIL(err, WR_E_LIMIT, "a request of %llu bytes is longer than %d", (unsigned long long)total,
-                       (int)WR_RECORD_BYTES_MAX);
+        return WR_FAIL(err, WR_E_LIMIT, "a request of %llu bytes is longer than %d",
+                       (unsigned long long)total, (int)WR_RECORD_BYTES_MAX);
     }
     uint8_t *joined = wr_calloc(1, total);
     if (joined == NULL) {
@@ -83,7 +83,8 @@ wr_status wr_client_refuse(const wr_client *client, wr_error *err) {
     case CLIENT_DEAD:
         return WR_FAIL(err, WR_E_RAYLET_DIED, "the raylet of this node has died");
     case CLIENT_FORKED:
-        return WR_FAIL(err, WR_E_STATE, "this process was forked from one that is connected: it cannot use the connection");
+        return WR_FAIL(err, WR_E_STATE,
+                       "this process was forked from one that is connected: it cannot use the connection");
     case CLIENT_NO_POOL:
         return WR_FAIL(err, WR_E_STATE, "a tool's connection has no pool: it can only make control calls");
     default:
@@ -97,7 +98,8 @@ bool wr_client_look(const wr_client *client) {
     }
     struct pollfd p = {.fd = wr_frame_fd(client->conn), .events = POLLRDHUP};
     int n = poll(&p, 1, 0);
-    if ((n > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) != 0) || wr_pool_poisoned(client->pool)) {
+    if ((n > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) != 0) ||
+        wr_pool_poisoned(client->pool)) {
         mark(client, CLIENT_DEAD);
         return false;
     }
@@ -135,7 +137,8 @@ void wr_client_on_wait(wr_client *client, bool (*on_wait)(void *arg), void *arg)
 
 /* ---- Opening ---- */
 
-static wr_status hello_send(const wr_client_opts *opts, wr_frame_conn *conn, uint64_t deadline_ns, wr_error *err) {
+static wr_status hello_send(const wr_client_opts *opts, wr_frame_conn *conn, uint64_t deadline_ns,
+                            wr_error *err) {
     wr_record_writer w = {0};
     wr_record_begin(&w);
     wr_record_string(&w, "op", "hello");
@@ -165,7 +168,8 @@ static wr_status welcome_receive(wr_client *client, uint64_t deadline_ns, wr_err
         return wr_frame_error_read(&frame.body, err);
     }
     if (frame.type != WR_FRAME_REPLY || frame.request != 1) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "the raylet answered hello with a frame of type %u for request %llu",
+        return WR_FAIL(err, WR_E_PROTOCOL,
+                       "the raylet answered hello with a frame of type %u for request %llu",
                        (unsigned)frame.type, (unsigned long long)frame.request);
     }
     client->welcome_bytes = wr_calloc(1, frame.body.count_bytes);
@@ -183,17 +187,20 @@ static wr_status pool_attach(wr_client *client, wr_error *err) {
     const int64_t job = wr_record_get_int(&client->welcome, "job", -1);
     const int64_t incarnation = wr_record_get_int(&client->welcome, "incarnation", -1);
     const int fd = wr_frame_take_fd(client->conn);
-    if (slot <= WR_SLOT_RAYLET || slot > INT32_MAX || epoch < 0 || epoch > UINT32_MAX || job < 0 || job > UINT32_MAX ||
-        incarnation < 0 || incarnation > UINT32_MAX || fd < 0) {
+    if (slot <= WR_SLOT_RAYLET || slot > INT32_MAX || epoch < 0 || epoch > UINT32_MAX || job < 0 ||
+        job > UINT32_MAX || incarnation < 0 || incarnation > UINT32_MAX || fd < 0) {
         if (fd >= 0) {
             close(fd);
         }
-        return WR_FAIL(err, WR_E_PROTOCOL,
-                       "the raylet's welcome lacks a part: slot %lld, epoch %lld, job %lld, incarnation %lld, pool %s",
-                       (long long)slot, (long long)epoch, (long long)job, (long long)incarnation, fd < 0 ? "missing" : "sent");
+        return WR_FAIL(
+            err, WR_E_PROTOCOL,
+            "the raylet's welcome lacks a part: slot %lld, epoch %lld, job %lld, incarnation %lld, pool %s",
+            (long long)slot, (long long)epoch, (long long)job, (long long)incarnation,
+            fd < 0 ? "missing" : "sent");
     }
     client->job = (uint32_t)job;
-    client->node = wr_node_id_make((uint64_t)wr_record_get_int(&client->welcome, "cluster_id", 0), (uint32_t)incarnation);
+    client->node = wr_node_id_make((uint64_t)wr_record_get_int(&client->welcome, "cluster_id", 0),
+                                   (uint32_t)incarnation);
     WR_TRY(wr_pool_open(fd, &client->pool, err));
     WR_TRY(wr_proc_attach(client->pool, (uint32_t)slot, (uint32_t)epoch, &client->proc, err));
     wr_proc_on_wait(client->proc, waits_on, client);
@@ -311,8 +318,8 @@ void wr_client_forked(wr_client *client) {
     if (client == NULL || atomic_load(&client->state) == CLIENT_FORKED) {
         return;
     }
-    /* Another thread of the parent may have held call_lock at the fork: the child never takes it. Its copy of the
-     * descriptor is closed, so that the raylet sees the parent's end when the parent ends. */
+    /* Another thread of the parent may have held call_lock at the fork: the child never takes it. Its copy of
+     * the descriptor is closed, so that the raylet sees the parent's end when the parent ends. */
     atomic_store(&client->state, CLIENT_FORKED);
     if (client->proc != NULL) {
         wr_proc_forked(client->proc);
@@ -347,8 +354,8 @@ static wr_status exchange(wr_client *client, const char *op, const uint8_t *requ
         return wr_frame_error_read(&frame.body, err);
     }
     if (frame.request != id || frame.type != WR_FRAME_REPLY) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "%s: the raylet sent a frame of type %u, which answers nothing", op,
-                       (unsigned)frame.type);
+        return WR_FAIL(err, WR_E_PROTOCOL, "%s: the raylet sent a frame of type %u, which answers nothing",
+                       op, (unsigned)frame.type);
     }
     *out_answered = true;
     *out = frame.body;
@@ -357,7 +364,8 @@ static wr_status exchange(wr_client *client, const char *op, const uint8_t *requ
 
 /* One call at a time has the connection. Fails: TIMEOUT. */
 static wr_status call_begin(wr_client *client, uint64_t deadline_ns, const char *op, wr_error *err) {
-    const struct timespec until = {.tv_sec = (time_t)(deadline_ns / second_ns), .tv_nsec = (long)(deadline_ns % second_ns)};
+    const struct timespec until = {.tv_sec = (time_t)(deadline_ns / second_ns),
+                                   .tv_nsec = (long)(deadline_ns % second_ns)};
     int error = 0;
     pthread_mutex_lock(&client->call_lock);
     while (client->call_busy && error == 0) {
@@ -405,7 +413,8 @@ static wr_status call_alone(wr_client *client, const char *op, const uint8_t *re
 wr_status wr_client_call(wr_client *client, const char *op, const uint8_t *request, uint64_t request_bytes,
                          uint64_t timeout_ns, uint8_t **out, uint64_t *out_bytes, wr_error *err) {
     const unsigned state = atomic_load(&client->state);
-    if (state != CLIENT_LIVE && state != CLIENT_NO_POOL) { /* in a forked child the lock must not be touched */
+    if (state != CLIENT_LIVE &&
+        state != CLIENT_NO_POOL) { /* in a forked child the lock must not be touched */
         return wr_client_refuse(client, err);
     }
     const uint64_t span_ns = timeout_ns == 0 ? 60 * second_ns : timeout_ns;

@@ -1,8 +1,10 @@
-/* engine/worker/client.h: the inside of a wr_client, shared by this folder's files only. The manual is whipray/whipray.h.
+/* engine/worker/client.h: the inside of a wr_client, for this folder only. The manual is whipray/whipray.h.
  *
- * W1. `state` decides whether the pool may be touched: every function looks at it first. It only ever leaves CLIENT_LIVE.
+ * W1. `state` decides whether the pool may be touched: each function looks at it first. It leaves LIVE once.
+ *
  * W2. Books (all but the fields named "any thread") change under the caller's lock only.
- * W3. A lane holds at most one claim; a stored result belongs to the lane until it is sealed or discarded.
+ *
+ * W3. A lane holds at most one claim; a stored result is the lane's until it is sealed or discarded.
  */
 #pragma once
 
@@ -33,9 +35,9 @@ typedef struct lane {
     wr_result result;
     wr_ref *refs; /* the claim's reference arguments, in one piece */
     uint32_t ref_capacity;
-    bool taken;  /* claim is in flight */
-    bool stored; /* result waits for its seal */
-    bool again;  /* claimed still, to be run again: an actor's retry */
+    bool taken;    /* claim is in flight */
+    bool stored;   /* result waits for its seal */
+    bool again;    /* claimed still, to be run again: an actor's retry */
     uint64_t item; /* of a stream: index of the next item */
 } lane;
 
@@ -59,7 +61,7 @@ struct wr_client {
     /* Books. */
     bool (*on_wait)(void *arg);
     void *on_wait_arg;
-    wr_map windows; /* generator submitted here and not opened yet -> its window */
+    wr_map windows;            /* generator submitted here and not opened yet -> its window */
     struct wr_stream *closing; /* streams whose producer has still to stop */
     uint32_t blocked_depth;
     wr_activity activity;
@@ -74,13 +76,14 @@ static inline bool client_live(const wr_client *client) {
 
 /* STATE or RAYLET_DIED of a client that is not live, with the reason; OK of one that is. */
 wr_status wr_client_refuse(const wr_client *client, wr_error *err);
-/* Looks at the socket (poll, nothing is read); false: hung up, the client is marked dead. Not in hot paths. */
+/* Looks at the socket (poll, reads nothing); false: hung up, the client is marked dead. Not in hot paths. */
 bool wr_client_look(const wr_client *client);
 /* After a pool function failed: RAYLET_DIED if that is why it gave up, else `status` as it is. */
 wr_status wr_client_explain(wr_client *client, wr_status status, wr_error *err);
-/* Each ref is a live object's; those that are not counted here (only lent) are borrowed by whoever pins them. Fails: INVALID
- * (names the ref). */
-wr_status wr_client_refs_check(const wr_client *client, const wr_ref *refs, uint32_t count, const char *what, wr_error *err);
+/* Each ref is a live object's; those that are not counted here (only lent) are borrowed by whoever pins them.
+ * Fails: INVALID (names the ref). */
+wr_status wr_client_refs_check(const wr_client *client, const wr_ref *refs, uint32_t count, const char *what,
+                               wr_error *err);
 /* The text of an error object, for a message that quotes it. */
 void wr_client_quote(const wr_client *client, wr_ref error, wr_error *out);
 /* Stops the producers of closed streams; needed only while client->closing is not NULL. */

@@ -1,7 +1,8 @@
 /* Worker side: take, result, seal, retry, yield.
  *
  *   lane   empty --next, claim--> taken --result--> stored --seal--> empty
- *                                   \--retry (actor)--> again --next--> taken        retry (class), fail: --> empty
+ *          taken --retry of an actor's call--> again --next--> taken
+ *          taken --fail, or retry of a class's task--> empty
  */
 #include "worker/client.h"
 
@@ -213,15 +214,17 @@ static void announce(wr_client *client, wr_ref container, const wr_value *values
     }
 }
 
-wr_status wr_task_result(wr_client *client, wr_task *task, wr_kind kind, const wr_value *values, uint32_t value_count,
-                         wr_error *err) {
+wr_status wr_task_result(wr_client *client, wr_task *task, wr_kind kind, const wr_value *values,
+                         uint32_t value_count, wr_error *err) {
     lane *l = lane_of(client, task);
     if (l == NULL) {
         WR_TRY(wr_client_refuse(client, err));
-        return WR_FAIL(err, WR_E_STATE, "result: this worker does not run task %llx", (unsigned long long)task->ref);
+        return WR_FAIL(err, WR_E_STATE, "result: this worker does not run task %llx",
+                       (unsigned long long)task->ref);
     }
     drop_result(client, l);
-    const wr_status status = wr_store_values(client->pool, client->proc, kind, values, value_count, &l->result, err);
+    const wr_status status =
+        wr_store_values(client->pool, client->proc, kind, values, value_count, &l->result, err);
     if (WR_UNLIKELY(status != WR_OK)) {
         return wr_client_explain(client, status, err);
     }
@@ -276,11 +279,13 @@ bool wr_task_retry(wr_client *client, wr_task *task) {
 
 /* ---- Streams, producer side ---- */
 
-wr_status wr_task_yield(wr_client *client, wr_task *task, wr_kind kind, const wr_value *value, wr_error *err) {
+wr_status wr_task_yield(wr_client *client, wr_task *task, wr_kind kind, const wr_value *value,
+                        wr_error *err) {
     lane *l = lane_of(client, task);
     if (l == NULL || task->stream == NULL) {
         WR_TRY(wr_client_refuse(client, err));
-        return WR_FAIL(err, WR_E_STATE, "yield: this worker runs no generator %llx", (unsigned long long)task->ref);
+        return WR_FAIL(err, WR_E_STATE, "yield: this worker runs no generator %llx",
+                       (unsigned long long)task->ref);
     }
     wr_claim item;
     wr_status status = wr_proc_credit_claim(client->proc, &l->claim, ITEM_LANE, l->item, &item);

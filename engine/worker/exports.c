@@ -1,4 +1,4 @@
-/* libwhipray.so is the static libraries as a whole; CMake wants a source of its own for a library. This one names what was built. */
+/* libwhipray.so is the static libraries as a whole; CMake wants one source of its own. */
 #include "whipray/whipray.h"
 
 const char *wr_version(void) {

@@ -9,13 +9,15 @@
 
 /* ---- References ---- */
 
-wr_status wr_client_refs_check(const wr_client *client, const wr_ref *refs, uint32_t count, const char *what, wr_error *err) {
+wr_status wr_client_refs_check(const wr_client *client, const wr_ref *refs, uint32_t count, const char *what,
+                               wr_error *err) {
     if (count != 0 && refs == NULL) {
         return WR_FAIL(err, WR_E_INVALID, "%s: %u of them, without a pointer", what, count);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (WR_UNLIKELY(wr_cell_state_of(client->pool, refs[i]) == WR_CELL_FREE)) {
-            return WR_FAIL(err, WR_E_INVALID, "%s %u is no reference to an object (%llx)", what, i, (unsigned long long)refs[i]);
+            return WR_FAIL(err, WR_E_INVALID, "%s %u is no reference to an object (%llx)", what, i,
+                           (unsigned long long)refs[i]);
         }
     }
     return WR_OK;
@@ -74,7 +76,8 @@ bool wr_ref_from_id(const wr_client *client, const uint8_t id[28], wr_ref *out, 
     uint32_t job = 0;
     uint32_t index = 0;
     wr_object_id_split(&object, &cluster, &incarnation, &job, &handle, &index);
-    if (cluster != wr_node_id_cluster(&client->node) || incarnation != wr_node_id_incarnation(&client->node)) {
+    if (cluster != wr_node_id_cluster(&client->node) ||
+        incarnation != wr_node_id_incarnation(&client->node)) {
         return false;
     }
     *out = handle;
@@ -110,7 +113,8 @@ wr_kind wr_peek(const wr_client *client, wr_ref ref) {
         return WR_KIND_PENDING;
     }
     /* Sealed with a kind that is none: wr_view_get says so. */
-    return result.kind >= WR_KIND_VALUE && result.kind <= WR_KIND_VALUES ? (wr_kind)result.kind : WR_KIND_SYSTEM_ERROR;
+    return result.kind >= WR_KIND_VALUE && result.kind <= WR_KIND_VALUES ? (wr_kind)result.kind
+                                                                         : WR_KIND_SYSTEM_ERROR;
 }
 
 wr_status wr_view_get(const wr_client *client, wr_ref ref, wr_view *out, wr_error *err) {
@@ -165,13 +169,13 @@ wr_status wr_wait(wr_client *client, wr_ref ref, uint64_t timeout_ns) {
     return wait_ended(client, wr_proc_wait(client->proc, ref, timeout_ns, client->spin_ns));
 }
 
-wr_status wr_wait_many(wr_client *client, const wr_ref *refs, uint32_t count, uint32_t enough, uint64_t timeout_ns,
-                       uint32_t *out_ready) {
+wr_status wr_wait_many(wr_client *client, const wr_ref *refs, uint32_t count, uint32_t enough,
+                       uint64_t timeout_ns, uint32_t *out_ready) {
     if (!client_live(client)) {
         return wr_client_refuse(client, NULL);
     }
-    return wait_ended(client, wr_proc_wait_many(client->proc, refs, count, enough < count ? enough : count, timeout_ns,
-                                                client->spin_ns, out_ready));
+    return wait_ended(client, wr_proc_wait_many(client->proc, refs, count, enough < count ? enough : count,
+                                                timeout_ns, client->spin_ns, out_ready));
 }
 
 bool wr_spin(wr_client *client, wr_ref ref, uint64_t spin_ns) {

@@ -1,10 +1,11 @@
 /* Streams, consumer side. A generator's items are cells that the consumer prepares as credits (shm/proc.h).
  *
- *   0 .. next .. tail     items before `next` were handed out or dropped, those before `tail` have a cell;
- *                         handle of item i: handles[i % window]; each carries one count, which goes out with the item
+ *   0 .. next .. tail     items before `next` were handed out or dropped, those before `tail` have a cell:
+ *                         that of item i is handles[i % window]; its one count goes out with the item
  *
- * The producer never has more than `window` credits, so it is never more than that ahead. Credits are refilled a quarter
- * of a window at a time: the producer then finds at least three quarters, and a bell is rung less often.
+ * The producer never has more than `window` credits, so it is never more than that ahead. Credits are
+ * refilled a quarter of a window at a time: the producer then finds at least three quarters, and a bell is
+ * rung less often.
  */
 #include "worker/client.h"
 
@@ -15,9 +16,10 @@ struct wr_stream {
     wr_ref generator;
     uint64_t next, tail;
     uint32_t window;
-    wr_ref barrier;             /* closing: a credit that was taken back, counted until the producer has ended; 0: none yet */
+    wr_ref barrier; /* closing: a credit that was taken back, counted until the producer has ended; 0: none
+                       yet */
     struct wr_stream *next_closing;
-    wr_ref *fresh;              /* window of them: what wr_proc_credit hands out */
+    wr_ref *fresh; /* window of them: what wr_proc_credit hands out */
     wr_ref handles[];
 };
 
@@ -39,12 +41,14 @@ wr_status wr_stream_open(wr_client *client, wr_ref generator, wr_stream **out, w
     }
     uint64_t window = 0;
     if (!wr_map_get(&client->windows, generator, &window)) {
-        return WR_FAIL(err, WR_E_INVALID, "stream: %llx is no generator that was called here, or it is being read already",
+        return WR_FAIL(err, WR_E_INVALID,
+                       "stream: %llx is no generator that was called here, or it is being read already",
                        (unsigned long long)generator);
     }
     wr_stream *s = wr_calloc(1, sizeof *s + 2 * window * sizeof(wr_ref));
     if (s == NULL) {
-        return WR_FAIL(err, WR_E_NO_MEMORY, "no memory for a stream with a window of %llu", (unsigned long long)window);
+        return WR_FAIL(err, WR_E_NO_MEMORY, "no memory for a stream with a window of %llu",
+                       (unsigned long long)window);
     }
     s->client = client;
     s->generator = generator;
@@ -121,8 +125,8 @@ static bool take_back(wr_stream *s, wr_ref credit) {
     return wr_proc_cancel(s->client->proc, credit, &error, &slot, &epoch) == WR_OK;
 }
 
-/* Takes all unread credits back and drops them but for the last, if the producer can still meet it: a cell that is free says
- * nothing to the producer. */
+/* Takes all unread credits back and drops them but for the last, if the producer can still meet it: a cell
+ * that is free says nothing to the producer. */
 static void withdraw(wr_stream *s) {
     for (uint64_t item = s->tail; item > s->next; item--) {
         const wr_ref credit = s->handles[(item - 1) % s->window];
@@ -140,8 +144,8 @@ static void withdraw(wr_stream *s) {
 static bool finish(wr_stream *s) {
     wr_proc *proc = s->client->proc;
     if (!sealed(s, s->generator)) {
-        /* Without a credit left it waits for one: it gets new ones, which are taken back at once. The last of them it has
-         * hardly claimed by then; if it has, this is done again. */
+        /* Without a credit left it waits for one: it gets new ones, which are taken back at once. The last of
+         * them it has hardly claimed by then; if it has, this is done again. */
         if (s->barrier == 0 && refill(s, s->next + s->window, NULL) == WR_OK) {
             withdraw(s);
         }

@@ -55,13 +55,13 @@ typedef enum wr_kind {
     WR_KIND_VALUES = 4,       /* several returns of one task: wr_view_item */
 } wr_kind;
 
-/* A value as it lies in the pool; lent while the object is counted. Offsets and sizes were checked against the
- * pool when the view was made; the stream itself is whatever its writer wrote. */
+/* A value as it lies in the pool; lent while the object is counted. Offsets and sizes were checked against
+ * the pool when the view was made; the stream itself is whatever its writer wrote. */
 typedef struct wr_view {
     wr_kind kind;
     uint32_t buffer_count;
     uint32_t ref_count;
-    uint32_t item_count;     /* with WR_KIND_VALUES */
+    uint32_t item_count; /* with WR_KIND_VALUES */
     const uint8_t *stream;
     uint64_t stream_bytes;
     const uint8_t *base;     /* of the block; NULL when the value is inline */
@@ -88,35 +88,36 @@ typedef enum wr_client_kind {
 
 typedef struct wr_client_opts {
     wr_client_kind kind;
-    const char *socket_path;  /* the raylet's Unix socket */
-    const char *token;        /* of the cluster; required */
-    const uint8_t *hello;     /* packed record: fields of op "hello" that this caller adds (job, cookie, ...) */
+    const char *socket_path; /* the raylet's Unix socket */
+    const char *token;       /* of the cluster; required */
+    const uint8_t *hello; /* packed record: fields of op "hello" that this caller adds (job, cookie, ...) */
     uint64_t hello_bytes;
-    uint64_t spin_ns;         /* how long waits spin before they sleep; 0: 50 us */
-    uint64_t timeout_ns;      /* to connect and be welcomed; 0: 10 s */
+    uint64_t spin_ns;    /* how long waits spin before they sleep; 0: 50 us */
+    uint64_t timeout_ns; /* to connect and be welcomed; 0: 10 s */
 } wr_client_opts;
 
 /* Connects, says hello, maps the pool. Blocks up to timeout_ns.
- * Fails: UNAVAILABLE (nobody listens), UNAUTHENTICATED (token), DENIED (another user's socket), VERSION (layout or
- * protocol), LIMIT (no slot left), TIMEOUT, NO_MEMORY, PROTOCOL. */
+ * Fails: UNAVAILABLE (nobody listens), UNAUTHENTICATED (token), DENIED (another user's socket), VERSION
+ * (layout or protocol), LIMIT (no slot left), TIMEOUT, NO_MEMORY, PROTOCOL. */
 WR_API WR_MUST_USE wr_status wr_client_open(const wr_client_opts *opts, wr_client **out, wr_error *err);
 /* [books] Says goodbye and unmaps: refs and views of this client are void. Accepts NULL. */
 WR_API void wr_client_close(wr_client *client);
-/* [books] Says goodbye, and leaves the mapping: from then on calls fail with STATE, refs drop without effect, and views stay
- * readable (but not unchanged: their memory may get another owner) until wr_client_close. */
+/* [books] Says goodbye, and leaves the mapping: from then on calls fail with STATE, refs drop without effect,
+ * and views stay readable (but not unchanged: their memory may get another owner) until wr_client_close. */
 WR_API void wr_client_leave(wr_client *client);
 WR_API void wr_client_forked(wr_client *client);
-/* [books] Called every 100 ms while a function with books waits for room, under the caller's lock; false gives up: the
- * function then fails with INTERRUPTED. NULL: none. */
+/* [books] Called every 100 ms while a function with books waits for room, under the caller's lock; false
+ * gives up: the function then fails with INTERRUPTED. NULL: none. */
 WR_API void wr_client_on_wait(wr_client *client, bool (*on_wait)(void *arg), void *arg);
 
-/* The packed record that answered "hello" (slot, epoch, job, node_id, worker_id, session_dir, ...); lent while the
- * client is open. */
+/* The packed record that answered "hello" (slot, epoch, job, node_id, worker_id, session_dir, ...); lent
+ * while the client is open. */
 WR_API const uint8_t *wr_client_welcome(const wr_client *client, uint64_t *out_bytes);
 
-/* A control call: op and fields of engine/local/protocol.h. Any thread: calls queue up on a lock of their own.
- * Blocks until the reply, timeout_ns (0: 60 s) or the raylet's end. *out is malloc'ed, freed by wr_bytes_free.
- * Fails: what the raylet answered; RAYLET_DIED, TIMEOUT, INTERRUPTED never (it goes on by itself). */
+/* A control call: op and fields of engine/local/protocol.h. Any thread: calls queue up on a lock of their
+ * own. Blocks until the reply, timeout_ns (0: 60 s) or the raylet's end. *out is malloc'ed, freed by
+ * wr_bytes_free. Fails: what the raylet answered; RAYLET_DIED, TIMEOUT, INTERRUPTED never (it goes on by
+ * itself). */
 WR_API WR_MUST_USE wr_status wr_client_call(wr_client *client, const char *op, const uint8_t *request,
                                             uint64_t request_bytes, uint64_t timeout_ns, uint8_t **out,
                                             uint64_t *out_bytes, wr_error *err);
@@ -127,8 +128,8 @@ WR_API wr_status wr_client_health(const wr_client *client);
 
 /* ---- Objects ------------------------------------------------------------------------------------------ */
 
-/* [books] Stores a value. May wait up to 10 s for room (it calls `on_wait`, if set, every 100 ms: see wr_client_on_wait).
- * Fails: OBJECT_STORE_FULL (the text has the figures), RAYLET_DIED, STATE, INVALID. */
+/* [books] Stores a value. May wait up to 10 s for room (it calls `on_wait`, if set, every 100 ms: see
+ * wr_client_on_wait). Fails: OBJECT_STORE_FULL (the text has the figures), RAYLET_DIED, STATE, INVALID. */
 WR_API WR_MUST_USE wr_status wr_put(wr_client *client, const wr_value *value, wr_ref *out, wr_error *err);
 /* The same for a value of another kind (WR_KIND_ERROR: an object that raises). */
 WR_API WR_MUST_USE wr_status wr_put_kind(wr_client *client, wr_kind kind, const wr_value *value, wr_ref *out,
@@ -136,20 +137,23 @@ WR_API WR_MUST_USE wr_status wr_put_kind(wr_client *client, wr_kind kind, const 
 
 /* [look] PENDING, or the kind of the sealed object. ~2 ns. */
 WR_API wr_kind wr_peek(const wr_client *client, wr_ref ref);
-/* [look] The sealed object's view. Fails: STATE (pending), UNSUPPORTED (spilled, device, remote), CORRUPT, NOT_FOUND. */
+/* [look] The sealed object's view. Fails: STATE (pending), UNSUPPORTED (spilled, device, remote), CORRUPT,
+ * NOT_FOUND. */
 WR_API WR_MUST_USE wr_status wr_view_get(const wr_client *client, wr_ref ref, wr_view *out, wr_error *err);
 
 /* [books] One count more, one less. The ref must be counted by this process when wr_addref is called. */
 WR_API void wr_addref(wr_client *client, wr_ref ref);
 WR_API void wr_unref(wr_client *client, wr_ref ref);
-/* [books] First count of a ref that came from elsewhere: out of an argument of the running task or out of a container
- * that is still held. Tells the raylet; must happen before the task is sealed, or the container is dropped. */
+/* [books] First count of a ref that came from elsewhere: out of an argument of the running task or out of a
+ * container that is still held. Tells the raylet; must happen before the task is sealed, or the container is
+ * dropped. */
 WR_API void wr_borrow(wr_client *client, wr_ref ref);
-/* [books] The raylet will be told of this ref by a control call (function_export, actor_create): from now on it is not freed
- * behind the raylet's back. While it is counted here, before the call. wr_submit does it for WR_CALL_PARKED. */
+/* [books] The raylet will be told of this ref by a control call (function_export, actor_create): from now on
+ * it is not freed behind the raylet's back. While it is counted here, before the call. wr_submit does it for
+ * WR_CALL_PARKED. */
 WR_API void wr_share(wr_client *client, wr_ref ref);
-/* [books] A task of this process was seen to be done: its arguments are no longer pinned from now on, instead of until its
- * result's last count. Without effect on anything else. A few ns when there are none. */
+/* [books] A task of this process was seen to be done: its arguments are no longer pinned from now on, instead
+ * of until its result's last count. Without effect on anything else. A few ns when there are none. */
 WR_API void wr_settle(wr_client *client, wr_ref ref);
 /* [look] Whether the ref could be one: index in range and generation alive. */
 WR_API bool wr_ref_valid(const wr_client *client, wr_ref ref);
@@ -157,36 +161,38 @@ WR_API bool wr_ref_valid(const wr_client *client, wr_ref ref);
 WR_API void wr_ref_id(const wr_client *client, wr_ref ref, uint32_t index, uint8_t out[28]);
 WR_API bool wr_ref_from_id(const wr_client *client, const uint8_t id[28], wr_ref *out, uint32_t *out_index);
 
-/* [look] Waits for one object: spins, then sleeps. OK: sealed. TIMEOUT: timeout_ns passed (UINT64_MAX: no limit).
- * INTERRUPTED: a signal, or 100 ms of sleep: look at signals, call again (it may also come sooner). NOT_FOUND: no such object.
- * RAYLET_DIED, STATE. */
+/* [look] Waits for one object: spins, then sleeps. OK: sealed. TIMEOUT: timeout_ns passed (UINT64_MAX: no
+ * limit). INTERRUPTED: a signal, or 100 ms of sleep: look at signals, call again (it may also come sooner).
+ * NOT_FOUND: no such object. RAYLET_DIED, STATE. */
 WR_API wr_status wr_wait(wr_client *client, wr_ref ref, uint64_t timeout_ns);
-/* [look] Waits until at least `enough` of the refs are sealed; statuses as wr_wait. *out_ready: how many are. */
+/* [look] Waits until at least `enough` of the refs are sealed; statuses as wr_wait. *out_ready: how many. */
 WR_API wr_status wr_wait_many(wr_client *client, const wr_ref *refs, uint32_t count, uint32_t enough,
                               uint64_t timeout_ns, uint32_t *out_ready);
 /* [look] A short spin only: true when sealed within spin_ns. For callers that hold their lock meanwhile. */
 WR_API bool wr_spin(wr_client *client, wr_ref ref, uint64_t spin_ns);
-/* [books] Marks this process as blocked in a wait inside a task (its CPU may be lent out), and as back. Nest. */
+/* [books] Marks this process as blocked in a wait inside a task (its CPU may be lent out), and as back. Nest.
+ */
 WR_API void wr_blocked_begin(wr_client *client);
 WR_API void wr_blocked_end(wr_client *client);
 
 /* ---- Calls --------------------------------------------------------------------------------------------- */
 
 enum {
-    WR_CALL_STREAM = 1u << 0,   /* a generator: items are consumed through wr_stream_next */
-    WR_CALL_PARKED = 1u << 1,   /* an actor's constructor: is not queued; the actor's worker finds it by its ref */
+    WR_CALL_STREAM = 1u << 0, /* a generator: items are consumed through wr_stream_next */
+    WR_CALL_PARKED = 1u << 1, /* an actor's constructor: not queued; the actor's worker finds it by its ref */
     WR_CALL_RETRY_ERRORS = 1u << 2, /* application errors count against max_retries, too */
 };
 
-/* A task or an actor call. port and ring come from control calls ("class_open", "actor_create", "port_open"). */
+/* A task or an actor call. port and ring come from control calls ("class_open", "actor_create", "port_open").
+ */
 typedef struct wr_call {
     uint32_t port, ring;
-    uint32_t function;     /* number from "function_export", or a method index with WR_METHOD set */
-    uint32_t flags;        /* WR_CALL_* */
-    int32_t max_retries;   /* -1: endless */
-    uint32_t ref_count;    /* top-level reference arguments: waited for before the task runs */
+    uint32_t function;   /* number from "function_export", or a method index with WR_METHOD set */
+    uint32_t flags;      /* WR_CALL_* */
+    int32_t max_retries; /* -1: endless */
+    uint32_t ref_count;  /* top-level reference arguments: waited for before the task runs */
     const wr_ref *refs;
-    wr_value args;         /* args.refs: nested ones, pinned but not waited for */
+    wr_value args;          /* args.refs: nested ones, pinned but not waited for */
     uint32_t stream_window; /* WR_CALL_STREAM: items in flight; 0: 64 */
 } wr_call;
 #define WR_METHOD 0x80000000u
@@ -195,39 +201,43 @@ typedef struct wr_call {
  * Fails: OBJECT_STORE_FULL, RAYLET_DIED, ACTOR_DIED (port is dead: the text says why), INVALID, STATE. */
 WR_API WR_MUST_USE wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_error *err);
 
-/* [books] Cancels a task that was submitted here. Queued or waiting: it ends as TaskCancelled, OK. Running: NOT stopped
- * here; *out_slot and *out_epoch say who runs it (the caller asks by op "cancel"), status STATE. Done: NOT_FOUND. */
+/* [books] Cancels a task that was submitted here. Queued or waiting: it ends as TaskCancelled, OK. Running:
+ * NOT stopped here; *out_slot and *out_epoch say who runs it (the caller asks by op "cancel"), status STATE.
+ * Done: NOT_FOUND. */
 WR_API wr_status wr_cancel(wr_client *client, wr_ref ref, uint32_t *out_slot, uint32_t *out_epoch);
 
-/* [books] Queues what overflowed a full ring as far as there is room (true: something is left), and takes in what the raylet
- * sent (freed objects). Submits and wr_blocked_begin do it, too; a caller that goes idle should call it every 100 ms. */
+/* [books] Queues what overflowed a full ring as far as there is room (true: something is left), and takes in
+ * what the raylet sent (freed objects). Submits and wr_blocked_begin do it, too; a caller that goes idle
+ * should call it every 100 ms, one that waits while something is left every millisecond. */
 WR_API bool wr_flush(wr_client *client);
 
-/* Streams, consumer side. Each generator that was submitted is opened once (its window is kept for that), best at once.
- * [books] The next item as a ref (sealed): its index is *out_index.
- * OK; NOT_FOUND: the stream ended before this item (the generator's own ref is sealed then: a value is the end, an error
- * is one more item, which the caller hands out once); AGAIN: not known yet - wait for it with wr_stream_wait. */
+/* Streams, consumer side. Each generator that was submitted is opened once (its window is kept for that),
+ * best at once. [books] The next item as a ref (sealed): its index is *out_index. OK; NOT_FOUND: the stream
+ * ended before this item (the generator's own ref is sealed then: a value is the end, an error is one more
+ * item, which the caller hands out once); AGAIN: not known yet - wait for it with wr_stream_wait. */
 typedef struct wr_stream wr_stream;
-WR_API WR_MUST_USE wr_status wr_stream_open(wr_client *client, wr_ref generator, wr_stream **out, wr_error *err);
+WR_API WR_MUST_USE wr_status wr_stream_open(wr_client *client, wr_ref generator, wr_stream **out,
+                                            wr_error *err);
 WR_API WR_MUST_USE wr_status wr_stream_next(wr_stream *stream, wr_ref *out, uint64_t *out_index);
 /* [look] Waits until wr_stream_next would not say AGAIN; statuses as wr_wait. */
 WR_API wr_status wr_stream_wait(wr_stream *stream, uint64_t timeout_ns);
 /* [books] Drops unread items and stops the producer; accepts NULL. Before wr_client_close. */
 WR_API void wr_stream_close(wr_stream *stream);
 
-/* ---- Worker side ---------------------------------------------------------------------------------------- */
+/* ---- Worker side ----------------------------------------------------------------------------------------
+ */
 
 typedef struct wr_task {
     wr_ref ref;
     uint32_t function, flags, attempt;
     int32_t max_retries;
-    uint32_t ref_count;    /* top-level reference arguments, in the order of wr_call.refs */
-    const wr_ref *refs;    /* lent until the task is sealed */
-    wr_view args;          /* lent until the task is sealed */
-    uint32_t lane;         /* which of this worker's claims it is */
+    uint32_t ref_count; /* top-level reference arguments, in the order of wr_call.refs */
+    const wr_ref *refs; /* lent until the task is sealed */
+    wr_view args;       /* lent until the task is sealed */
+    uint32_t lane;      /* which of this worker's claims it is */
     uint32_t port;
     uint32_t caller_slot;
-    void *stream;          /* producer's state with WR_CALL_STREAM */
+    void *stream; /* producer's state with WR_CALL_STREAM */
 } wr_task;
 
 typedef enum wr_next {
@@ -238,34 +248,40 @@ typedef enum wr_next {
     WR_NEXT_DEAD,       /* the raylet has died */
 } wr_next;
 
-/* [books] Takes the next task of the assigned port, on lane `lane` (0 .. 1022; one task in flight per lane), no waiting. A lane
- * whose task is not done gets NONE; a lane whose task an actor retries (wr_task_retry) gets that task first. */
+/* [books] Takes the next task of the assigned port, on lane `lane` (0 .. 1022; one task in flight per lane),
+ * no waiting. A lane whose task is not done gets NONE; a lane whose task an actor retries (wr_task_retry)
+ * gets that task first. */
 WR_API wr_next wr_worker_next(wr_client *client, uint32_t lane, wr_task *out);
-/* [books] Claims one given task (an actor's parked constructor). OK; AGAIN: arguments not ready; STATE: sealed already
+/* [books] Claims one given task (an actor's parked constructor). OK; AGAIN: arguments not ready; STATE:
+ * sealed already
  * (*out is still filled: an actor that starts again reads its arguments). */
 WR_API wr_status wr_worker_claim(wr_client *client, uint32_t lane, wr_ref ref, wr_task *out);
 /* [look] Waits until wr_worker_next may have something: spins up to spin_ns, then sleeps at most 100 ms. */
 WR_API void wr_worker_idle(wr_client *client, uint64_t spin_ns);
-/* [books] A value's refs must be announced while the value still lives: call this, drop the value, end the loans, then seal. */
-WR_API WR_MUST_USE wr_status wr_task_result(wr_client *client, wr_task *task, wr_kind kind, const wr_value *values,
-                                            uint32_t value_count, wr_error *err);
-/* [books] Publishes what wr_task_result stored. false: the claim was taken away meanwhile (cancelled by force). */
+/* [books] A value's refs must be announced while the value still lives: call this, drop the value, end the
+ * loans, then seal. */
+WR_API WR_MUST_USE wr_status wr_task_result(wr_client *client, wr_task *task, wr_kind kind,
+                                            const wr_value *values, uint32_t value_count, wr_error *err);
+/* [books] Publishes what wr_task_result stored. false: the claim was taken away meanwhile (cancelled by
+ * force). */
 WR_API bool wr_task_seal(wr_client *client, wr_task *task);
 /* [books] Seals with an error of Whipray's own. */
 WR_API bool wr_task_fail(wr_client *client, wr_task *task, const wr_error *error);
-/* [books] Gives the task back to be run again, attempt + 1: a class's task to whoever takes it next, an actor's call to its own
- * lane, before all later calls of that lane. false: no retries left, or taken away: seal it. */
+/* [books] Gives the task back to be run again, attempt + 1: a class's task to whoever takes it next, an
+ * actor's call to its own lane, before all later calls of that lane. false: no retries left, or taken away:
+ * seal it. */
 WR_API bool wr_task_retry(wr_client *client, wr_task *task);
 /* [look] The task that somebody asked this worker to cancel; 0: none. */
 WR_API wr_ref wr_worker_cancel_wanted(const wr_client *client);
-/* Streams, producer side. [books] Seals the next item. OK; AGAIN: no credit yet, wait with wr_task_yield_wait [look];
- * CANCELLED: the consumer is gone or dropped the stream: stop the generator. Items that were read before a retry are
- * skipped (OK without effect). */
-WR_API WR_MUST_USE wr_status wr_task_yield(wr_client *client, wr_task *task, wr_kind kind, const wr_value *value,
-                                           wr_error *err);
+/* Streams, producer side. [books] Seals the next item. OK; AGAIN: no credit yet, wait with wr_task_yield_wait
+ * [look]; CANCELLED: the consumer is gone or dropped the stream: stop the generator. Items that were read
+ * before a retry are skipped (OK without effect). */
+WR_API WR_MUST_USE wr_status wr_task_yield(wr_client *client, wr_task *task, wr_kind kind,
+                                           const wr_value *value, wr_error *err);
 WR_API wr_status wr_task_yield_wait(wr_client *client, wr_task *task, uint64_t timeout_ns);
 
-/* ---- Counters and C functions --------------------------------------------------------------------------- */
+/* ---- Counters and C functions ---------------------------------------------------------------------------
+ */
 
 typedef struct wr_counters { /* of this process since it attached */
     uint64_t tasks_submitted, tasks_executed, actor_calls_submitted, actor_calls_executed;
@@ -277,12 +293,13 @@ WR_API void wr_client_counters(const wr_client *client, wr_counters *out);
 typedef struct wr_c_call wr_c_call;
 typedef wr_status (*wr_c_function)(wr_c_call *call, const uint8_t *args, uint64_t arg_bytes, wr_error *err);
 WR_API WR_MUST_USE wr_status wr_c_return(wr_c_call *call, const void *bytes, uint64_t count, wr_error *err);
-/* Registers name in this process. A library of C functions exports `void whipray_register(void)` that calls this; the
- * driver names the library in its job ("libraries"), and C workers load it. Fails: EXISTS, INVALID. */
+/* Registers name in this process. A library of C functions exports `void whipray_register(void)` that calls
+ * this; the driver names the library in its job ("libraries"), and C workers load it. Fails: EXISTS, INVALID.
+ */
 WR_API WR_MUST_USE wr_status wr_c_register(const char *name, wr_c_function function, wr_error *err);
 /* [books] Submits a C function by name with plain bytes; target class: one CPU. */
-WR_API WR_MUST_USE wr_status wr_c_submit(wr_client *client, const char *name, const void *args, uint64_t arg_bytes,
-                                         wr_ref *out, wr_error *err);
+WR_API WR_MUST_USE wr_status wr_c_submit(wr_client *client, const char *name, const void *args,
+                                         uint64_t arg_bytes, wr_ref *out, wr_error *err);
 /* Runs this process as a C worker until the raylet ends it; the program's main() returns its result. */
 WR_API int wr_c_worker_main(int argc, char **argv);
 

@@ -1,4 +1,5 @@
-/* Actors: core (the handle's life), handle, method. A method holds the core and never the handle: no cycle. */
+/* Actors: core (the handle's life), handle, method. A method holds the core and never the handle: no cycle.
+ */
 #include "core.h"
 
 static PyTypeObject *core_type, *handle_type, *method_type;
@@ -6,8 +7,7 @@ static PyTypeObject *core_type, *handle_type, *method_type;
 /* ---- ActorCore ---- */
 
 typedef struct actor_core {
-    PyObject_HEAD
-    PyObject *ref;   /* ObjectRef of the actor's handle object, or NULL: a weak handle */
+    PyObject_HEAD PyObject *ref; /* ObjectRef of the actor's handle object, or NULL: a weak handle */
     PyObject *extra;
     wr_ref handle;
     uint32_t session; /* in which port and ring are bound */
@@ -129,8 +129,9 @@ static PyGetSetDef core_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot core_slots[] = {
-    {Py_tp_new, core_new},           {Py_tp_dealloc, core_dealloc}, {Py_tp_traverse, core_traverse},
-    {Py_tp_clear, core_clear},       {Py_tp_methods, core_methods}, {Py_tp_members, core_members},
+    {Py_tp_new, core_new},           {Py_tp_dealloc, core_dealloc},
+    {Py_tp_traverse, core_traverse}, {Py_tp_clear, core_clear},
+    {Py_tp_methods, core_methods},   {Py_tp_members, core_members},
     {Py_tp_getset, core_getset},     {0, NULL},
 };
 static PyType_Spec core_spec = {
@@ -143,8 +144,7 @@ static PyType_Spec core_spec = {
 /* ---- ActorMethod ---- */
 
 typedef struct actor_method {
-    PyObject_HEAD
-    PyObject *dict;
+    PyObject_HEAD PyObject *dict;
     PyObject *core, *name, *sig, *extra; /* sig: a Sig or NULL; extra: bytes or None */
     uint32_t index;
     int num_returns, max_retries;
@@ -201,7 +201,8 @@ static int method_spec(actor_method *m, wr_py_call_spec *out) {
 
 static PyObject *method_remote(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     wr_py_call_spec spec;
-    return WR_LIKELY(method_spec((actor_method *)self, &spec) == 0) ? wr_py_submit(&spec, args, count, names) : NULL;
+    return WR_LIKELY(method_spec((actor_method *)self, &spec) == 0) ? wr_py_submit(&spec, args, count, names)
+                                                                    : NULL;
 }
 
 static PyObject *method_submit(PyObject *self, PyObject *args) {
@@ -292,9 +293,9 @@ static PyGetSetDef dict_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot method_slots[] = {
-    {Py_tp_new, PyType_GenericNew},   {Py_tp_dealloc, method_dealloc}, {Py_tp_traverse, method_traverse},
-    {Py_tp_clear, method_clear},      {Py_tp_call, method_call},       {Py_tp_methods, method_methods},
-    {Py_tp_members, method_members},  {Py_tp_getset, dict_getset},     {0, NULL},
+    {Py_tp_new, PyType_GenericNew},  {Py_tp_dealloc, method_dealloc}, {Py_tp_traverse, method_traverse},
+    {Py_tp_clear, method_clear},     {Py_tp_call, method_call},       {Py_tp_methods, method_methods},
+    {Py_tp_members, method_members}, {Py_tp_getset, dict_getset},     {0, NULL},
 };
 static PyType_Spec method_type_spec = {
     .name = "whipray._core.ActorMethod",
@@ -306,8 +307,7 @@ static PyType_Spec method_type_spec = {
 /* ---- ActorHandle ---- */
 
 typedef struct actor_handle {
-    PyObject_HEAD
-    PyObject *dict; /* methods that were used, among others */
+    PyObject_HEAD PyObject *dict; /* methods that were used, among others */
     PyObject *core, *methods;
 } actor_handle;
 

@@ -60,8 +60,9 @@ static PyObject *dead_port(const wr_call *call, int32_t num_returns, const wr_er
         const wr_value stored = wr_py_sink_value(sink);
         wr_error failed = {0};
         wr_ref handle = 0;
-        out = wr_put_kind(wr_py.client, WR_KIND_ERROR, &stored, &handle, &failed) == WR_OK ? results_of(handle, num_returns)
-                                                                                         : wr_py_raise(&failed);
+        out = wr_put_kind(wr_py.client, WR_KIND_ERROR, &stored, &handle, &failed) == WR_OK
+                  ? results_of(handle, num_returns)
+                  : wr_py_raise(&failed);
     }
     wr_py_sink_give(sink);
     Py_XDECREF(payload);
@@ -78,7 +79,8 @@ static PyObject *submit_call(const wr_call *call, int32_t num_returns) {
     return results_of(handle, num_returns);
 }
 
-PyObject *wr_py_submit(const wr_py_call_spec *spec, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+PyObject *wr_py_submit(const wr_py_call_spec *spec, PyObject *const *args, Py_ssize_t count,
+                       PyObject *names) {
     PyObject *in_order[WR_PY_POSITIONAL_MAX];
     if (spec->sig != NULL) {
         Py_ssize_t positions;
@@ -165,9 +167,9 @@ static PyObject *submit(PyObject *module, PyObject *args, PyObject *kwargs) {
                             "num_returns", "max_retries", "flags",  "extra", NULL};
     PyObject *positional, *named, *sig = Py_None, *extra = Py_None;
     wr_py_call_spec spec = {.num_returns = 1};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "IO!O!|$OIIiiIO", names, &spec.function, &PyTuple_Type, &positional,
-                                     &PyDict_Type, &named, &sig, &spec.port, &spec.ring, &spec.num_returns,
-                                     &spec.max_retries, &spec.flags, &extra)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "IO!O!|$OIIiiIO", names, &spec.function, &PyTuple_Type,
+                                     &positional, &PyDict_Type, &named, &sig, &spec.port, &spec.ring,
+                                     &spec.num_returns, &spec.max_retries, &spec.flags, &extra)) {
         return NULL;
     }
     if ((sig != Py_None && Py_TYPE(sig) != wr_py_sig_type) || (extra != Py_None && !PyBytes_Check(extra))) {
@@ -185,8 +187,7 @@ static PyObject *submit(PyObject *module, PyObject *args, PyObject *kwargs) {
 /* ---- RemoteFunction ---- */
 
 typedef struct remote_function {
-    PyObject_HEAD
-    PyObject *dict;
+    PyObject_HEAD PyObject *dict;
     PyObject *function, *options, *sig, *extra; /* sig: a Sig or None; extra: bytes or None */
     int num_returns, max_retries;
     unsigned int flags, window;
@@ -195,12 +196,13 @@ typedef struct remote_function {
 } remote_function;
 
 static int function_init(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"function", "sig", "options", "num_returns", "max_retries", "flags", "window", "extra", NULL};
+    static char *names[] = {"function", "sig",    "options", "num_returns", "max_retries",
+                            "flags",    "window", "extra",   NULL};
     PyObject *function, *sig, *options = Py_None, *extra = Py_None;
     int num_returns = 1, max_retries = 3;
     unsigned int flags = 0, window = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$iiIIO", names, &function, &sig, &options, &num_returns,
-                                     &max_retries, &flags, &window, &extra)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$iiIIO", names, &function, &sig, &options,
+                                     &num_returns, &max_retries, &flags, &window, &extra)) {
         return -1;
     }
     if ((sig != Py_None && Py_TYPE(sig) != wr_py_sig_type) || (extra != Py_None && !PyBytes_Check(extra))) {
@@ -301,7 +303,9 @@ static int function_spec(remote_function *f, wr_py_call_spec *out) {
 
 static PyObject *function_remote(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     wr_py_call_spec spec;
-    return WR_LIKELY(function_spec((remote_function *)self, &spec) == 0) ? wr_py_submit(&spec, args, count, names) : NULL;
+    return WR_LIKELY(function_spec((remote_function *)self, &spec) == 0)
+               ? wr_py_submit(&spec, args, count, names)
+               : NULL;
 }
 
 static PyObject *function_submit(PyObject *self, PyObject *args) {
@@ -410,10 +414,11 @@ static PyGetSetDef function_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot function_slots[] = {
-    {Py_tp_new, PyType_GenericNew},       {Py_tp_init, function_init},       {Py_tp_dealloc, function_dealloc},
-    {Py_tp_traverse, function_traverse},  {Py_tp_clear, function_clear},     {Py_tp_call, function_call},
-    {Py_tp_methods, function_methods},    {Py_tp_members, function_members}, {Py_tp_getset, function_getset},
-    {0, NULL},
+    {Py_tp_new, PyType_GenericNew},    {Py_tp_init, function_init},
+    {Py_tp_dealloc, function_dealloc}, {Py_tp_traverse, function_traverse},
+    {Py_tp_clear, function_clear},     {Py_tp_call, function_call},
+    {Py_tp_methods, function_methods}, {Py_tp_members, function_members},
+    {Py_tp_getset, function_getset},   {0, NULL},
 };
 static PyType_Spec function_spec_type = {
     .name = "whipray._core.RemoteFunction",

@@ -1,13 +1,15 @@
-/* python/src/core.h: what the files of whipray._core share. The interface to Python is python/whipray/_core.pyi.
+/* python/src/core.h: what the files of whipray._core share. The interface to Python is
+ * python/whipray/_core.pyi.
  *
- * The limited API of CPython 3.11 only, over include/whipray/{whipray,record}.h only: this code converts between Python
- * objects and the core worker's calls; every policy is Python's and is asked for through hooks.
+ * The limited API of CPython 3.11 only, over include/whipray/{whipray,record}.h only: this code converts
+ * between Python objects and the core worker's calls; every policy is Python's and is asked for through
+ * hooks.
  *
- * P1. Whatever changes the client's private books (functions marked [books] in whipray.h) runs with the GIL; without it
- *     a thread only looks, between wr_py_look_begin and _end, which also keep the client open.
- * P2. A ref that a running task was lent is counted only once it is used or kept (loans below).
- * P3. After a fork the child's calls raise, and its objects drop without effect.
- * P4. Objects carry the number of their session; one of an older session is never handed to the client.
+ * P1. Whatever changes the client's private books (functions marked [books] in whipray.h) runs with the GIL;
+ * without it a thread only looks, between wr_py_look_begin and _end, which also keep the client open. P2. A
+ * ref that a running task was lent is counted only once it is used or kept (loans below). P3. After a fork
+ * the child's calls raise, and its objects drop without effect. P4. Objects carry the number of their
+ * session; one of an older session is never handed to the client.
  *
  * One interpreter per process: subinterpreters are refused, free-threaded builds are not supported.
  */
@@ -59,19 +61,20 @@ typedef enum wr_py_hook_name {
 
 /* Borrowed; NULL: not set (no exception). */
 PyObject *wr_py_hook_find(wr_py_hook_name name);
-/* Calls a hook with up to two arguments (NULL: none). New reference, or NULL with an exception (RuntimeError: not set). */
+/* Calls a hook with up to two arguments (NULL: none). New reference, or NULL with an exception (RuntimeError:
+ * not set). */
 PyObject *wr_py_hook_call(wr_py_hook_name name, PyObject *first, PyObject *second);
 
 /* ---- The session (session.c) ---- */
 
 typedef struct wr_py_core {
-    wr_client *client;  /* NULL: no session */
-    uint32_t session;   /* of the client; 0: none */
-    uint32_t sessions;  /* begun so far */
-    uint32_t views;     /* live buffers over the pool, which keep it mapped */
-    uint32_t lookers;   /* threads inside wr_py_look_begin .. _end */
-    bool forked;        /* this is a child that inherited a session */
-    uint64_t spin_ns;   /* of waits without the GIL */
+    wr_client *client;     /* NULL: no session */
+    uint32_t session;      /* of the client; 0: none */
+    uint32_t sessions;     /* begun so far */
+    uint32_t views;        /* live buffers over the pool, which keep it mapped */
+    uint32_t lookers;      /* threads inside wr_py_look_begin .. _end */
+    bool forked;           /* this is a child that inherited a session */
+    uint64_t spin_ns;      /* of waits without the GIL */
     uint8_t id_prefix[16]; /* of this session's object ids */
     PyObject *module;      /* borrowed from sys.modules' life */
     PyObject *serializers; /* dict, owned */
@@ -107,8 +110,7 @@ int wr_py_timeout(PyObject *timeout, bool minus_one_is_none, uint64_t *out_ns);
 /* ---- Refs and buffers (ref.c) ---- */
 
 typedef struct wr_py_ref {
-    PyObject_HEAD
-    union {
+    PyObject_HEAD union {
         wr_ref handle;
         PyObject *id; /* bare: bytes object with the 28 bytes, of no cell here */
     };
@@ -118,9 +120,8 @@ typedef struct wr_py_ref {
     uint32_t bare : 1;
 } wr_py_ref;
 
-typedef struct wr_py_buffer { /* read-only bytes of the pool, or (tests) of another object */
-    PyObject_HEAD
-    wr_ref handle; /* what is counted while this lives; 0: nothing */
+typedef struct wr_py_buffer {    /* read-only bytes of the pool, or (tests) of another object */
+    PyObject_HEAD wr_ref handle; /* what is counted while this lives; 0: nothing */
     const uint8_t *data;
     uint64_t bytes;
     PyObject *owner;
@@ -135,8 +136,8 @@ typedef struct wr_py_loans {
     PyObject **items;
     uint32_t count, capacity;
 } wr_py_loans;
-/* After the task's arguments and result were dropped, before its seal: what is still referenced was kept by user code
- * and gets a count of its own. */
+/* After the task's arguments and result were dropped, before its seal: what is still referenced was kept by
+ * user code and gets a count of its own. */
 void wr_py_loans_end(wr_py_loans *loans);
 void wr_py_loans_done(wr_py_loans *loans); /* frees the empty list */
 
@@ -144,7 +145,8 @@ void wr_py_loans_done(wr_py_loans *loans); /* frees the empty list */
 PyObject *wr_py_ref_new(wr_ref handle, uint32_t index);
 /* New ref to a handle named by a container that is held: lent by the task (loans) or borrowed. */
 PyObject *wr_py_ref_of(wr_ref handle, uint32_t index, wr_py_loans *loans);
-/* The live handle of a ref object, counted from now on (a lent one is borrowed). 0 with an exception: dead session, bare id. */
+/* The live handle of a ref object, counted from now on (a lent one is borrowed). 0 with an exception: dead
+ * session, bare id. */
 wr_ref wr_py_ref_use(PyObject *ref);
 /* The live handle for looking only: no count is taken. 0 with an exception. */
 wr_ref wr_py_ref_look(PyObject *ref);
@@ -165,27 +167,27 @@ typedef struct wr_py_held { /* what keeps a buffer of a sink in place */
 } wr_py_held;
 
 typedef struct wr_py_sink {
-    PyObject_HEAD
-    uint8_t *bytes;
+    PyObject_HEAD uint8_t *bytes;
     size_t used, capacity;
     PyObject **ref_objects; /* owned: a ref may be a temporary of somebody's __reduce__ */
     wr_ref *refs;
     uint32_t ref_count, ref_capacity;
-    wr_ref *links; /* reference arguments */
+    wr_ref *links;           /* reference arguments */
     PyObject **link_objects; /* owned, or NULL: the caller's */
     uint32_t link_count, link_capacity;
     wr_buffer *buffers;
     wr_py_held *held;
     uint32_t buffer_count, buffer_capacity;
     uint32_t ref_base, buffer_base; /* first ones of the item that is being written */
-    PyObject *dump, *clear_memo; /* of the pickler that writes here */
-    bool cloud;                  /* cloudpickle writes: answer, never ask for it */
-    bool need_cloud;             /* plain pickle would write a class or function that a worker cannot import */
-    bool refuse_refs;            /* no session: tests of the codec */
+    PyObject *dump, *clear_memo;    /* of the pickler that writes here */
+    bool cloud;                     /* cloudpickle writes: answer, never ask for it */
+    bool need_cloud;  /* plain pickle would write a class or function that a worker cannot import */
+    bool refuse_refs; /* no session: tests of the codec */
 } wr_py_sink;
 extern PyTypeObject *wr_py_sink_type;
 
-/* An empty sink from the free list (not a stack: pickling runs user code, threads interleave). NULL with an exception. */
+/* An empty sink from the free list (not a stack: pickling runs user code, threads interleave). NULL with an
+ * exception. */
 wr_py_sink *wr_py_sink_take(void);
 void wr_py_sink_give(wr_py_sink *sink); /* consumes; accepts NULL; may run user code (buffers are released) */
 /* Room for `bytes` more. NULL with MemoryError. */
@@ -206,9 +208,11 @@ typedef struct wr_py_mark {
 wr_py_mark wr_py_sink_mark(const wr_py_sink *sink);
 void wr_py_sink_rewind(wr_py_sink *sink, wr_py_mark mark);
 /* Index of the added buffer or ref; -1 with an exception. object and view pass to the sink on success. */
-int64_t wr_py_sink_add_buffer(wr_py_sink *sink, PyObject *object, Py_buffer *view, const void *data, uint64_t bytes);
+int64_t wr_py_sink_add_buffer(wr_py_sink *sink, PyObject *object, Py_buffer *view, const void *data,
+                              uint64_t bytes);
 int64_t wr_py_sink_add_ref(wr_py_sink *sink, PyObject *ref);
-int64_t wr_py_sink_add_link(wr_py_sink *sink, wr_ref handle, PyObject *owned); /* consumes owned (may be NULL) */
+int64_t wr_py_sink_add_link(wr_py_sink *sink, wr_ref handle,
+                            PyObject *owned);      /* consumes owned (may be NULL) */
 wr_value wr_py_sink_value(const wr_py_sink *sink); /* lends the sink's memory */
 /* Pickles value as tag PICKLE: plain, else by cloudpickle. 0, or -1 with an exception. */
 int wr_py_sink_pickle(wr_py_sink *sink, PyObject *value, bool by_value);
@@ -221,8 +225,9 @@ typedef struct wr_py_call_head {
     int32_t num_returns;
     PyObject *extra; /* bytes or NULL */
 } wr_py_call_head;
-/* Arguments: args[0 .. count), then the values of the keywords in the tuple `names` (NULL: none). With `references`, top-level
- * refs become reference arguments. A call without anything to say has an empty stream. */
+/* Arguments: args[0 .. count), then the values of the keywords in the tuple `names` (NULL: none). With
+ * `references`, top-level refs become reference arguments. A call without anything to say has an empty
+ * stream. */
 int wr_py_encode_args(wr_py_sink *sink, const wr_py_call_head *head, PyObject *const *args, Py_ssize_t count,
                       PyObject *names, bool references);
 
@@ -232,10 +237,10 @@ struct wr_py_task;
 
 typedef struct wr_py_decoder {
     const uint8_t *at, *end;
-    const wr_view *view;       /* buffers and refs; NULL: test_buffers */
-    wr_py_loans *loans;        /* of the running task; NULL: everything is counted */
-    wr_ref holder;             /* whose bytes they are: counted by buffers */
-    const wr_ref *links;       /* reference arguments */
+    const wr_view *view; /* buffers and refs; NULL: test_buffers */
+    wr_py_loans *loans;  /* of the running task; NULL: everything is counted */
+    wr_ref holder;       /* whose bytes they are: counted by buffers */
+    const wr_ref *links; /* reference arguments */
     uint32_t link_count;
     const wr_buffer *test_buffers;
     PyObject *test_owner;
@@ -244,7 +249,7 @@ typedef struct wr_py_decoder {
     uint32_t ref_base, buffer_base;   /* of the present item */
     uint32_t refs_used, buffers_used; /* by it */
     bool copy;                        /* buffers do not outlive the bytes: copy them */
-    struct wr_py_decoder *outer; /* of the same thread, while this one unpickles */
+    struct wr_py_decoder *outer;      /* of the same thread, while this one unpickles */
 } wr_py_decoder;
 
 /* One whole value (what wr_py_encode wrote). */
@@ -261,14 +266,18 @@ typedef struct wr_py_args_head {
 } wr_py_args_head;
 /* 0, or -1 with ValueError: corrupt. */
 int wr_py_decode_head(wr_py_decoder *decoder, wr_py_args_head *out);
-/* positional + keywords values into out[] (new references; all or none), *out_names: tuple of interned names or NULL. */
-int wr_py_decode_args(wr_py_decoder *decoder, const wr_py_args_head *head, PyObject **out, PyObject **out_names);
+/* positional + keywords values into out[] (new references; all or none), *out_names: tuple of interned names
+ * or NULL. */
+int wr_py_decode_args(wr_py_decoder *decoder, const wr_py_args_head *head, PyObject **out,
+                      PyObject **out_names);
 
-/* The value of a sealed object's return; raises what the object raises. `ref` is looked at (its count is taken when a buffer
- * needs one); with loans it belongs to the running task. NULL with an exception; *out_pending: not sealed yet, no exception. */
+/* The value of a sealed object's return; raises what the object raises. `ref` is looked at (its count is
+ * taken when a buffer needs one); with loans it belongs to the running task. NULL with an exception;
+ * *out_pending: not sealed yet, no exception. */
 PyObject *wr_py_value(wr_ref handle, uint32_t index, PyObject *ref, wr_py_loans *loans, bool *out_pending);
 
-PyObject *wr_py_ref_at(PyObject *module, PyObject *const *args, Py_ssize_t count); /* _ref_at(position, index), in pickles */
+PyObject *wr_py_ref_at(PyObject *module, PyObject *const *args,
+                       Py_ssize_t count); /* _ref_at(position, index), in pickles */
 
 /* ---- Calls (call.c, actor.c, signature.c, stream.c) ---- */
 
@@ -277,7 +286,7 @@ extern PyTypeObject *wr_py_sig_type;
 /* What a call takes along. */
 typedef struct wr_py_call_spec {
     uint32_t function, port, ring;
-    PyObject *sig; /* a Sig or NULL */
+    PyObject *sig;   /* a Sig or NULL */
     PyObject *extra; /* bytes or NULL */
     int32_t num_returns, max_retries;
     uint32_t flags, window;
@@ -287,8 +296,8 @@ enum { WR_PY_RETURNS_STREAM = -1, WR_PY_POSITIONAL_MAX = 16 };
 PyObject *wr_py_submit(const wr_py_call_spec *spec, PyObject *const *args, Py_ssize_t count, PyObject *names);
 /* The same from a tuple and a dict. */
 PyObject *wr_py_submit_dict(const wr_py_call_spec *spec, PyObject *args, PyObject *kwargs);
-/* Checks a call. out[WR_PY_POSITIONAL_MAX]: when the keywords fill the next positions, all values in order and their number in
- * *out_count (else -1). 0, or -1 with TypeError. */
+/* Checks a call. out[WR_PY_POSITIONAL_MAX]: when the keywords fill the next positions, all values in order
+ * and their number in *out_count (else -1). 0, or -1 with TypeError. */
 int wr_py_sig_check(PyObject *sig, PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject **out,
                     Py_ssize_t *out_count);
 
@@ -301,14 +310,13 @@ void wr_py_generators_shut(void);
 /* ---- Worker (task.c, worker.c) ---- */
 
 typedef struct wr_py_task {
-    PyObject_HEAD
-    wr_task task;
+    PyObject_HEAD wr_task task;
     wr_py_loans loans;
     wr_py_args_head head;
     PyObject *extra; /* decoded, or NULL */
     uint32_t session;
     bool head_read, sealed, abandoned;
-    bool readable; /* the arguments are still lent */
+    bool readable;            /* the arguments are still lent */
     struct wr_py_task *outer; /* what this thread ran before */
 } wr_py_task;
 extern PyTypeObject *wr_py_task_type;
@@ -316,20 +324,37 @@ extern PyTypeObject *wr_py_task_type;
 wr_py_task *wr_py_task_current(void);
 
 enum { WR_PY_RAN = 0, WR_PY_LEFT = -1 };
-/* Calls the task's function and seals it: WR_PY_RAN. With `out` a coroutine or async generator is handed out instead of being
- * sealed. WR_PY_LEFT with an exception: SystemExit, the task is unsealed and abandoned. */
+/* Calls the task's function and seals it: WR_PY_RAN. With `out` a coroutine or async generator is handed out
+ * instead of being sealed. WR_PY_LEFT with an exception: SystemExit, the task is unsealed and abandoned. */
 int wr_py_task_run(wr_py_task *task, PyObject **out);
 /* Seals with a value (consumed) or, value NULL, with the present exception. true: sealed or given back. */
 bool wr_py_task_finish(wr_py_task *task, PyObject *value);
+static inline bool wr_py_task_is_live(const wr_py_task *task) {
+    return task->session == wr_py.session && wr_py.client != NULL;
+}
+/* Seals one item of a stream: 0 done, 1 no room yet (without `wait`), 2 the consumer is gone, -1 exception.
+ */
+int wr_py_task_yield(wr_py_task *task, PyObject *value, bool wait);
+/* Drives a generator (consumed) to its end: what the task returns then (None), or NULL with an exception. */
+PyObject *wr_py_task_drive(wr_py_task *task, PyObject *made);
 wr_py_task *wr_py_task_new(void);
 void wr_py_task_reset(wr_py_task *task); /* for a new claim in the same object */
-/* The functions that a worker knows (worker.c): the callable, borrowed; loaded at first. NULL with an exception. */
+/* The functions that a worker knows (worker.c): the callable, borrowed; loaded at first. NULL with an
+ * exception. */
 PyObject *wr_py_function_of(uint32_t function);
 /* New string: its name, or "function N" of one that could not be loaded. */
 PyObject *wr_py_function_name(uint32_t function);
 /* Counts a call of it; true: its max_calls is reached. */
 bool wr_py_function_used(uint32_t function);
 void wr_py_functions_clear(void);
+
+/* ---- Arguments of fast calls (wait.c) ---- */
+
+/* The keyword argument `name`, or NULL; counts what was found, for wr_py_no_others. */
+PyObject *wr_py_keyword(PyObject *const *args, Py_ssize_t count, PyObject *names, const char *name,
+                        Py_ssize_t *found);
+/* 0 if that were all keywords, else -1 with TypeError. */
+int wr_py_no_others(const char *function, PyObject *names, Py_ssize_t found);
 
 /* ---- Types and functions of each file, for module.c ---- */
 
@@ -349,6 +374,7 @@ int wr_py_call_add(PyObject *module);
 int wr_py_actor_add(PyObject *module);
 int wr_py_stream_add(PyObject *module);
 int wr_py_wait_add(PyObject *module);
+int wr_py_put_add(PyObject *module);
 int wr_py_task_add(PyObject *module);
 int wr_py_worker_add(PyObject *module);
 int wr_py_record_add(PyObject *module);

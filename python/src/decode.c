@@ -40,7 +40,8 @@ static inline bool take32(wr_py_decoder *d, uint32_t *out) {
 
 /* ---- Buffers and refs ---- */
 
-/* Number of the item's own buffer or ref -> of the whole's; the next item's begin behind those that are used. */
+/* Number of the item's own buffer or ref -> of the whole's; the next item's begin behind those that are used.
+ */
 static bool rebase(uint32_t base, uint32_t *used, uint32_t *number) {
     const uint32_t own = *number;
     if (own == UINT32_MAX || __builtin_add_overflow(base, own, number)) {
@@ -132,7 +133,8 @@ static PyObject *dtypes[128]; /* by struct character */
 
 /* numpy.dtype of a struct character; imports numpy when the first array arrives. */
 static PyObject *dtype_of(uint8_t character) {
-    if (character >= sizeof dtypes / sizeof *dtypes || strchr(WR_PY_DTYPES, character) == NULL || character == 0) {
+    if (character >= sizeof dtypes / sizeof *dtypes || strchr(WR_PY_DTYPES, character) == NULL ||
+        character == 0) {
         return corrupt();
     }
     if (WR_UNLIKELY(array_class == NULL || dtypes[character] == NULL)) {
@@ -170,8 +172,8 @@ static PyObject *decode_array(wr_py_decoder *d) {
     uint32_t character, dimensions, index;
     const uint8_t *data;
     uint64_t bytes;
-    if (!take8(d, &character) || !take8(d, &dimensions) || !take32(d, &index) || dimensions > WR_PY_DIMENSIONS_MAX ||
-        !find_buffer(d, index, &data, &bytes)) {
+    if (!take8(d, &character) || !take8(d, &dimensions) || !take32(d, &index) ||
+        dimensions > WR_PY_DIMENSIONS_MAX || !find_buffer(d, index, &data, &bytes)) {
         return corrupt();
     }
     PyObject *dtype = dtype_of((uint8_t)character); /* borrowed */
@@ -182,7 +184,8 @@ static PyObject *decode_array(wr_py_decoder *d) {
         /* numpy checks that the shape's bytes lie inside of the buffer. */
         array = PyObject_CallFunctionObjArgs(array_class, shape, dtype, buffer, NULL);
         Py_DECREF(buffer);
-        if (array == NULL && (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError))) {
+        if (array == NULL &&
+            (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError))) {
             PyErr_Clear();
             corrupt();
         }
@@ -200,8 +203,9 @@ static PyObject *buffers_of(wr_py_decoder *d, uint32_t first, uint32_t count) {
     for (uint32_t k = 0; list != NULL && k < count; k++) {
         const uint8_t *data;
         uint64_t bytes;
-        PyObject *buffer = first + k >= first && find_buffer(d, first + k, &data, &bytes) ? show_buffer(d, data, bytes)
-                                                                                          : corrupt();
+        PyObject *buffer = first + k >= first && find_buffer(d, first + k, &data, &bytes)
+                               ? show_buffer(d, data, bytes)
+                               : corrupt();
         if (buffer == NULL || PyList_Append(list, buffer) != 0) {
             Py_CLEAR(list);
         }
@@ -539,7 +543,8 @@ PyObject *wr_py_value(wr_ref handle, uint32_t index, PyObject *ref, wr_py_loans 
     wr_view view, item;
     const wr_status status = wr_view_get(wr_py.client, handle, &view, NULL);
     if (WR_UNLIKELY(status != WR_OK)) {
-        if (status == WR_E_STATE && wr_peek(wr_py.client, handle) == WR_KIND_PENDING && wr_ref_valid(wr_py.client, handle)) {
+        if (status == WR_E_STATE && wr_peek(wr_py.client, handle) == WR_KIND_PENDING &&
+            wr_ref_valid(wr_py.client, handle)) {
             *out_pending = true;
             return NULL;
         }
@@ -557,14 +562,15 @@ PyObject *wr_py_value(wr_ref handle, uint32_t index, PyObject *ref, wr_py_loans 
     switch (view.kind) {
     case WR_KIND_VALUE:
         if (WR_UNLIKELY(index != 0)) {
-            PyErr_Format(PyExc_ValueError, "the task returned one value; there is no return %u", (unsigned)index);
+            PyErr_Format(PyExc_ValueError, "the task returned one value; there is no return %u",
+                         (unsigned)index);
             return NULL;
         }
         return value_of_view(&view, handle, ref, loans);
     case WR_KIND_VALUES:
         if (!wr_view_item(&view, index, &item)) {
-            PyErr_Format(PyExc_ValueError, "the task returned %u values; there is no return %u", (unsigned)view.item_count,
-                         (unsigned)index);
+            PyErr_Format(PyExc_ValueError, "the task returned %u values; there is no return %u",
+                         (unsigned)view.item_count, (unsigned)index);
             return NULL;
         }
         return value_of_view(&item, handle, ref, loans);
@@ -584,7 +590,8 @@ PyObject *wr_py_value(wr_ref handle, uint32_t index, PyObject *ref, wr_py_loans 
     default:
         break;
     }
-    *out_pending = true; /* reached only if the cell is sealed with a kind of a later version: wr_view_get checks kinds */
+    *out_pending = true; /* reached only if the cell is sealed with a kind of a later version: wr_view_get
+                            checks kinds */
     return NULL;
 }
 

@@ -4,7 +4,11 @@
 
 #include <string.h>
 
-typedef enum fast { FAST_DONE = 0, FAST_PICKLE = 1, FAST_ERROR = -1 } fast; /* PICKLE: the whole value must be pickled */
+typedef enum fast {
+    FAST_DONE = 0,
+    FAST_PICKLE = 1,
+    FAST_ERROR = -1
+} fast; /* PICKLE: the whole value must be pickled */
 
 /* ---- Small writes ---- */
 
@@ -161,7 +165,8 @@ static fast encode_array(wr_py_sink *sink, PyObject *array) {
     }
     const size_t shape_bytes = 8 * (size_t)view.ndim;
     uint8_t *p = wr_py_sink_room(sink, 7 + shape_bytes);
-    const int64_t index = p != NULL ? wr_py_sink_add_buffer(sink, NULL, &view, view.buf, (uint64_t)view.len) : -1;
+    const int64_t index =
+        p != NULL ? wr_py_sink_add_buffer(sink, NULL, &view, view.buf, (uint64_t)view.len) : -1;
     if (index < 0) {
         PyBuffer_Release(&view);
         return FAST_ERROR;
@@ -181,14 +186,16 @@ static fast encode_array(wr_py_sink *sink, PyObject *array) {
 
 static fast encode_fast(wr_py_sink *sink, PyObject *value, int depth, bool shared);
 
-/* A mutable value inside a container travels fast only if nothing else refers to it: else two places may mean one object. */
+/* A mutable value inside a container travels fast only if nothing else refers to it: else two places may mean
+ * one object. */
 static inline bool only_here(PyObject *value, int depth, bool shared) {
     return depth == 0 || (!shared && Py_REFCNT(value) == 1);
 }
 
 static fast encode_tuple(wr_py_sink *sink, PyObject *tuple, int depth, bool shared) {
     const Py_ssize_t count = PyTuple_Size(tuple);
-    shared = shared || (depth > 0 && Py_REFCNT(tuple) != 1); /* a tuple in two places: nothing mutable may lie in it */
+    shared = shared ||
+             (depth > 0 && Py_REFCNT(tuple) != 1); /* a tuple in two places: nothing mutable may lie in it */
     fast done = put_count(sink, WR_PY_TUPLE8, (size_t)count);
     for (Py_ssize_t k = 0; done == FAST_DONE && k < count; k++) {
         done = encode_fast(sink, PyTuple_GetItem(tuple, k), depth + 1, shared);
@@ -247,12 +254,14 @@ static fast encode_fast(wr_py_sink *sink, PyObject *value, int depth, bool share
         return depth < WR_PY_FAST_DEPTH_MAX ? encode_tuple(sink, value, depth, shared) : FAST_PICKLE;
     }
     if (type == &PyList_Type) {
-        return depth < WR_PY_FAST_DEPTH_MAX && only_here(value, depth, shared) ? encode_list(sink, value, depth)
-                                                                               : FAST_PICKLE;
+        return depth < WR_PY_FAST_DEPTH_MAX && only_here(value, depth, shared)
+                   ? encode_list(sink, value, depth)
+                   : FAST_PICKLE;
     }
     if (type == &PyDict_Type) {
-        return depth < WR_PY_FAST_DEPTH_MAX && only_here(value, depth, shared) ? encode_dict(sink, value, depth)
-                                                                               : FAST_PICKLE;
+        return depth < WR_PY_FAST_DEPTH_MAX && only_here(value, depth, shared)
+                   ? encode_dict(sink, value, depth)
+                   : FAST_PICKLE;
     }
     if (is_array(value) && only_here(value, depth, shared)) {
         return encode_array(sink, value);
@@ -329,13 +338,15 @@ static int encode_link(wr_py_sink *sink, PyObject *ref, bool owned) {
     return 0;
 }
 
-/* The item that was written since `mark` becomes an object of its own, and a reference argument takes its place. */
+/* The item that was written since `mark` becomes an object of its own, and a reference argument takes its
+ * place. */
 static int put_argument(wr_py_sink *sink, wr_py_mark mark) {
     if (wr_py.client == NULL) {
         (void)wr_py_client();
         return -1;
     }
-    uint8_t *stream = sink->bytes + mark.used - 1; /* the byte before it, of the arguments' head, makes room for the value's */
+    uint8_t *stream = sink->bytes + mark.used -
+                      1; /* the byte before it, of the arguments' head, makes room for the value's */
     const uint8_t before = *stream;
     *stream = WR_PY_VALUE_1;
     const wr_value value = {
@@ -382,15 +393,17 @@ static inline int encode_argument(wr_py_sink *sink, PyObject *value, bool refere
     return bytes < WR_PY_PUT_MIN ? 0 : put_argument(sink, mark);
 }
 
-static int encode_args_head(wr_py_sink *sink, const wr_py_call_head *head, Py_ssize_t count, Py_ssize_t named) {
+static int encode_args_head(wr_py_sink *sink, const wr_py_call_head *head, Py_ssize_t count,
+                            Py_ssize_t named) {
     const bool wide = count > UINT8_MAX || named > UINT8_MAX;
     if (count > INT32_MAX || named > INT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "too many arguments");
         return -1;
     }
     const Py_ssize_t extra_bytes = head->extra != NULL ? PyBytes_Size(head->extra) : 0;
-    uint8_t *p = wr_py_sink_room(sink, (size_t)1 + (head->num_returns != 1 ? 4u : 0u) +
-                                           (head->extra != NULL ? 4 + (size_t)extra_bytes : 0) + (wide ? 8u : 2u));
+    uint8_t *p =
+        wr_py_sink_room(sink, (size_t)1 + (head->num_returns != 1 ? 4u : 0u) +
+                                  (head->extra != NULL ? 4 + (size_t)extra_bytes : 0) + (wide ? 8u : 2u));
     if (p == NULL) {
         return -1;
     }
@@ -431,7 +444,8 @@ int wr_py_encode_args(wr_py_sink *sink, const wr_py_call_head *head, PyObject *c
         }
     }
     for (Py_ssize_t k = 0; k < named; k++) {
-        if (encode_item(sink, PyTuple_GetItem(names, k)) != 0 || encode_argument(sink, args[count + k], references) != 0) {
+        if (encode_item(sink, PyTuple_GetItem(names, k)) != 0 ||
+            encode_argument(sink, args[count + k], references) != 0) {
             return -1;
         }
     }
@@ -443,13 +457,16 @@ int wr_py_encode_args(wr_py_sink *sink, const wr_py_call_head *head, PyObject *c
 static PyObject *sink_parts(wr_py_sink *sink) {
     PyObject *buffers = PyList_New(0);
     for (uint32_t k = 0; buffers != NULL && k < sink->buffer_count; k++) {
-        PyObject *bytes = PyBytes_FromStringAndSize(sink->buffers[k].data, (Py_ssize_t)sink->buffers[k].bytes);
+        PyObject *bytes =
+            PyBytes_FromStringAndSize(sink->buffers[k].data, (Py_ssize_t)sink->buffers[k].bytes);
         if (bytes == NULL || PyList_Append(buffers, bytes) != 0) {
             Py_CLEAR(buffers);
         }
         Py_XDECREF(bytes);
     }
-    PyObject *out = buffers != NULL ? Py_BuildValue("(y#N)", (const char *)sink->bytes, (Py_ssize_t)sink->used, buffers) : NULL;
+    PyObject *out = buffers != NULL
+                        ? Py_BuildValue("(y#N)", (const char *)sink->bytes, (Py_ssize_t)sink->used, buffers)
+                        : NULL;
     return out;
 }
 

@@ -58,7 +58,8 @@ static PyObject *set_hooks(PyObject *module, PyObject *args, PyObject *kwargs) {
     Py_RETURN_NONE;
 }
 
-/* ---- Calling with a vector: not in the limited API of 3.11, but exported by it, and stable from 3.12 on ---- */
+/* ---- Calling with a vector: not in the limited API of 3.11, but exported by it, and stable from 3.12 on
+ * ---- */
 
 typedef PyObject *(*vector_function)(PyObject *, PyObject *const *, size_t, PyObject *);
 static vector_function vector_call;
@@ -146,7 +147,7 @@ static int module_exec(PyObject *module) {
     static int (*const parts[])(PyObject *) = {
         add_constants,       wr_py_ref_add,    wr_py_sink_add,   wr_py_encode_add, wr_py_decode_add,
         wr_py_signature_add, wr_py_stream_add, wr_py_call_add,   wr_py_actor_add,  wr_py_wait_add,
-        wr_py_task_add,      wr_py_worker_add, wr_py_record_add, wr_py_session_add,
+        wr_py_put_add,       wr_py_task_add,   wr_py_worker_add, wr_py_record_add, wr_py_session_add,
     };
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
         if (parts[k](module) != 0) {

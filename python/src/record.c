@@ -106,8 +106,8 @@ static int write_value(wr_record_writer *w, const char *name, PyObject *value, i
     if (PyObject_CheckBuffer(value)) {
         return write_bytes(w, name, value);
     }
-    PyErr_Format(PyExc_TypeError, "pack: %s is a %R, which no record can hold", name != NULL ? name : "an item",
-                 (PyObject *)Py_TYPE(value));
+    PyErr_Format(PyExc_TypeError, "pack: %s is a %R, which no record can hold",
+                 name != NULL ? name : "an item", (PyObject *)Py_TYPE(value));
     return -1;
 }
 

@@ -15,8 +15,9 @@ static PyObject *task_id_class, *job_id_class;
 /* ---- Making and dropping ---- */
 
 static wr_py_ref *ref_alloc(void) {
-    wr_py_ref *ref = free_count > 0 ? (wr_py_ref *)PyObject_Init((PyObject *)free_refs[--free_count], wr_py_ref_type)
-                                    : PyObject_New(wr_py_ref, wr_py_ref_type);
+    wr_py_ref *ref = free_count > 0
+                         ? (wr_py_ref *)PyObject_Init((PyObject *)free_refs[--free_count], wr_py_ref_type)
+                         : PyObject_New(wr_py_ref, wr_py_ref_type);
     if (ref != NULL) {
         ref->handle = 0;
         ref->index = 0;
@@ -154,7 +155,8 @@ void wr_py_loans_end(wr_py_loans *loans) {
             }
         } else {
             wr_py_buffer *buffer = (wr_py_buffer *)object;
-            if (Py_REFCNT(object) > 1 && !buffer->owned && buffer->session == wr_py.session && wr_py.client != NULL) {
+            if (Py_REFCNT(object) > 1 && !buffer->owned && buffer->session == wr_py.session &&
+                wr_py.client != NULL) {
                 wr_borrow(wr_py.client, buffer->handle);
                 buffer->owned = true;
             }
@@ -224,7 +226,8 @@ static void buffer_dealloc(PyObject *self) {
 
 static int buffer_get(PyObject *self, Py_buffer *view, int flags) {
     wr_py_buffer *buffer = (wr_py_buffer *)self;
-    return PyBuffer_FillInfo(view, self, (void *)(uintptr_t)buffer->data, (Py_ssize_t)buffer->bytes, 1, flags);
+    return PyBuffer_FillInfo(view, self, (void *)(uintptr_t)buffer->data, (Py_ssize_t)buffer->bytes, 1,
+                             flags);
 }
 
 static PyType_Slot buffer_slots[] = {
@@ -241,8 +244,8 @@ static PyType_Spec buffer_spec = {
 
 /* ---- Identity ---- */
 
-/* Of a handle of this session: prefix of the session, handle, index, as the client itself writes them; so an id can be read
- * after the session has ended. */
+/* Of a handle of this session: prefix of the session, handle, index, as the client itself writes them; so an
+ * id can be read after the session has ended. */
 void wr_py_ref_id(const wr_py_ref *ref, uint8_t out[ID_BYTES]) {
     if (ref->bare) {
         memcpy(out, PyBytes_AsString(ref->id), ID_BYTES);
@@ -294,7 +297,10 @@ static PyObject *ref_compare(PyObject *a, PyObject *b, int op) {
     wr_py_ref_id((wr_py_ref *)a, x);
     wr_py_ref_id((wr_py_ref *)b, y);
     const int order = memcmp(x, y, ID_BYTES);
-    return PyBool_FromLong(op == Py_LT ? order < 0 : op == Py_LE ? order <= 0 : op == Py_GT ? order > 0 : order >= 0);
+    return PyBool_FromLong(op == Py_LT   ? order < 0
+                           : op == Py_LE ? order <= 0
+                           : op == Py_GT ? order > 0
+                                         : order >= 0);
 }
 
 static PyObject *hex_of(const uint8_t *bytes, size_t count) {
@@ -424,7 +430,8 @@ static PyObject *ref_size(PyObject *class, PyObject *ignored) {
     return PyLong_FromLong(ID_BYTES);
 }
 
-/* ---- Pickled by hand: outside of a value nobody can count what the bytes name, so the object stays for the session ---- */
+/* ---- Pickled by hand: outside of a value nobody can count what the bytes name, so the object stays for the
+ * session ---- */
 
 static PyObject *ref_reduce(PyObject *self, PyObject *ignored) {
     (void)ignored;
@@ -441,8 +448,7 @@ static PyObject *ref_reduce(PyObject *self, PyObject *ignored) {
 /* ---- Waiting: the Python half's, but for a ref that is ready ---- */
 
 typedef struct ready_await { /* an iterator that ends at once, with the value */
-    PyObject_HEAD
-    PyObject *value;
+    PyObject_HEAD PyObject *value;
 } ready_await;
 static PyTypeObject *ready_await_type;
 
@@ -457,7 +463,8 @@ static PyObject *ready_next(PyObject *self) {
         Py_DECREF(value);
         return NULL;
     }
-    PyObject *stop = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value, NULL); /* made first: a tuple stays one value */
+    PyObject *stop = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value,
+                                                  NULL); /* made first: a tuple stays one value */
     Py_DECREF(value);
     if (stop != NULL) {
         PyErr_SetObject(PyExc_StopIteration, stop);

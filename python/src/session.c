@@ -26,8 +26,9 @@ PyObject *wr_py_raise_status(wr_status status, const char *text, const char *hin
         return NULL;
     }
     PyObject *error = NULL;
-    PyObject *parts = Py_BuildValue("(sNN)", name, PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"),
-                                    PyUnicode_DecodeUTF8(hint, (Py_ssize_t)strlen(hint), "replace"));
+    PyObject *parts =
+        Py_BuildValue("(sNN)", name, PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"),
+                      PyUnicode_DecodeUTF8(hint, (Py_ssize_t)strlen(hint), "replace"));
     if (parts != NULL) {
         error = PyObject_CallObject(hook, parts);
         Py_DECREF(parts);
@@ -40,8 +41,8 @@ PyObject *wr_py_raise_status(wr_status status, const char *text, const char *hin
 }
 
 PyObject *wr_py_raise(const wr_error *error) {
-    return wr_py_raise_status(error->status, error->text[0] != 0 ? error->text : wr_status_text(error->status),
-                              error->hint);
+    return wr_py_raise_status(error->status,
+                              error->text[0] != 0 ? error->text : wr_status_text(error->status), error->hint);
 }
 
 wr_status wr_py_status_of(const char *name) {
@@ -63,9 +64,10 @@ wr_status wr_py_status_of(const char *name) {
 }
 
 static PyObject *raise_forked(void) {
-    return wr_py_raise_status(WR_E_STATE, "this process was forked from one that is connected to Whipray",
-                              "use tasks and actors instead of os.fork or multiprocessing's fork; a child that needs a "
-                              "cluster of its own calls shutdown() and init() first");
+    return wr_py_raise_status(
+        WR_E_STATE, "this process was forked from one that is connected to Whipray",
+        "use tasks and actors instead of os.fork or multiprocessing's fork; a child that needs a "
+        "cluster of its own calls shutdown() and init() first");
 }
 
 static PyObject *raise_ended(void) {
@@ -142,16 +144,16 @@ wr_client *wr_py_client(void) {
     return wr_py.client;
 }
 
-/* Called by the core worker every 100 ms while it waits for room, with the GIL held throughout: another thread must not enter
- * the books meanwhile. */
+/* Called by the core worker every 100 ms while it waits for room, with the GIL held throughout: another
+ * thread must not enter the books meanwhile. */
 static bool on_wait(void *arg) {
     (void)arg;
     return PyErr_CheckSignals() == 0;
 }
 
 /* ---- The ticker: what a driver that computes or sleeps must not leave lying ----
- * Calls that overflowed a full ring are queued, and freed memory taken in, by whoever calls the core next; a thread makes
- * sure that somebody does. Workers need none: their loops do it. */
+ * Calls that overflowed a full ring are queued, and freed memory taken in, by whoever calls the core next; a
+ * thread makes sure that somebody does. Workers need none: their loops do it. */
 
 enum { TICK_NS = 100000000, BACKLOG_TICK_NS = 3000000 };
 
@@ -178,9 +180,10 @@ static PyObject *tick(PyObject *module, PyObject *number) {
 static int ticker_start(PyObject *module) {
     PyObject *threads = PyImport_ImportModule("_thread");
     PyObject *body = PyObject_GetAttrString(module, "_tick");
-    PyObject *started = threads != NULL && body != NULL
-                            ? PyObject_CallMethod(threads, "start_new_thread", "O(k)", body, (unsigned long)wr_py.session)
-                            : NULL;
+    PyObject *started =
+        threads != NULL && body != NULL
+            ? PyObject_CallMethod(threads, "start_new_thread", "O(k)", body, (unsigned long)wr_py.session)
+            : NULL;
     Py_XDECREF(threads);
     Py_XDECREF(body);
     Py_XDECREF(started);
@@ -193,7 +196,8 @@ static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwa
     const char *path, *token;
     Py_buffer hello = {0};
     unsigned int spin_us = 50;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iss|y*I", names, &kind, &path, &token, &hello, &spin_us)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iss|y*I", names, &kind, &path, &token, &hello,
+                                     &spin_us)) {
         return NULL;
     }
     if (wr_py.client != NULL) {
@@ -243,7 +247,8 @@ static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwa
     return PyBytes_FromStringAndSize((const char *)welcome, (Py_ssize_t)bytes);
 }
 
-static uint32_t abandoned_calls; /* atomic: control calls whose caller was interrupted; their client must stay */
+static uint32_t
+    abandoned_calls; /* atomic: control calls whose caller was interrupted; their client must stay */
 
 static bool still_called(void) {
     return __atomic_load_n(&abandoned_calls, __ATOMIC_ACQUIRE) != 0;
@@ -307,7 +312,8 @@ static PyObject *session_number(PyObject *module, PyObject *ignored) {
 static PyObject *health(PyObject *module, PyObject *ignored) {
     (void)module;
     (void)ignored;
-    return PyUnicode_FromString(wr_status_name(wr_py.client != NULL ? wr_client_health(wr_py.client) : WR_E_STATE));
+    return PyUnicode_FromString(
+        wr_status_name(wr_py.client != NULL ? wr_client_health(wr_py.client) : WR_E_STATE));
 }
 
 static PyObject *counters(PyObject *module, PyObject *ignored) {
@@ -317,10 +323,11 @@ static PyObject *counters(PyObject *module, PyObject *ignored) {
     if (wr_py.client != NULL) {
         wr_client_counters(wr_py.client, &c);
     }
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "tasks_submitted", c.tasks_submitted, "tasks_executed",
-                         c.tasks_executed, "actor_calls_submitted", c.actor_calls_submitted, "actor_calls_executed",
-                         c.actor_calls_executed, "objects_put", c.objects_put, "bytes_put", c.bytes_put,
-                         "objects_sealed", c.objects_sealed, "bytes_sealed", c.bytes_sealed);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "tasks_submitted", c.tasks_submitted,
+                         "tasks_executed", c.tasks_executed, "actor_calls_submitted", c.actor_calls_submitted,
+                         "actor_calls_executed", c.actor_calls_executed, "objects_put", c.objects_put,
+                         "bytes_put", c.bytes_put, "objects_sealed", c.objects_sealed, "bytes_sealed",
+                         c.bytes_sealed);
 }
 
 static PyObject *flush(PyObject *module, PyObject *ignored) {
@@ -333,8 +340,8 @@ static PyObject *flush(PyObject *module, PyObject *ignored) {
 
 static const uint8_t empty_record[2] = {0, 0};
 
-/* One control call. The core's call goes on until its answer; so that Ctrl-C can end the wait for it, the main thread lets another
- * thread make it, and leaves it alone if a signal's handler raises. */
+/* One control call. The core's call goes on until its answer; so that Ctrl-C can end the wait for it, the
+ * main thread lets another thread make it, and leaves it alone if a signal's handler raises. */
 typedef struct exchange {
     wr_client *client;
     char *op;
@@ -350,7 +357,8 @@ typedef struct exchange {
 } exchange;
 enum { SIGNAL_TICK_NS = 50000000 };
 
-static exchange *exchange_new(wr_client *client, const char *op, const uint8_t *request, uint64_t bytes, uint64_t timeout_ns) {
+static exchange *exchange_new(wr_client *client, const char *op, const uint8_t *request, uint64_t bytes,
+                              uint64_t timeout_ns) {
     const size_t op_bytes = strlen(op) + 1;
     exchange *x = calloc(1, sizeof *x);
     char *memory = x != NULL ? malloc(op_bytes + bytes) : NULL;
@@ -382,8 +390,8 @@ static void exchange_free(exchange *x) {
 }
 
 static void exchange_make(exchange *x) {
-    x->status = wr_client_call(x->client, x->op, x->request, x->request_bytes, x->timeout_ns, &x->reply, &x->reply_bytes,
-                               &x->error);
+    x->status = wr_client_call(x->client, x->op, x->request, x->request_bytes, x->timeout_ns, &x->reply,
+                               &x->reply_bytes, &x->error);
 }
 
 static void *exchange_thread(void *arg) {
@@ -497,15 +505,15 @@ static PyObject *call(PyObject *module, PyObject *args, PyObject *kwargs) {
         if (payload.obj != NULL) {
             PyBuffer_Release(&payload);
         }
-        return wr_py.forked ? raise_forked()
-                            : wr_py_raise_status(WR_E_STATE, "Whipray is not initialized", "call init() first");
+        return wr_py.forked
+                   ? raise_forked()
+                   : wr_py_raise_status(WR_E_STATE, "Whipray is not initialized", "call init() first");
     }
     return session_call(wr_py.client, op, &payload, timeout);
 }
 
 typedef struct tool_connection {
-    PyObject_HEAD
-    wr_client *client;
+    PyObject_HEAD wr_client *client;
     uint32_t calls; /* under way in other threads */
     bool closing;
     struct tool_connection *next; /* all of this process, for forks */
@@ -603,9 +611,9 @@ static PyObject *tool_call(tool_connection *self, PyObject *args, PyObject *kwar
     wr_error error = {0};
     self->calls++;
     PyThreadState *thread = PyEval_SaveThread();
-    const wr_status status =
-        wr_client_call(self->client, op, none ? empty_record : payload.buf, none ? sizeof empty_record : (uint64_t)payload.len,
-                       call_timeout_ns(timeout), &reply, &reply_bytes, &error);
+    const wr_status status = wr_client_call(self->client, op, none ? empty_record : payload.buf,
+                                            none ? sizeof empty_record : (uint64_t)payload.len,
+                                            call_timeout_ns(timeout), &reply, &reply_bytes, &error);
     PyEval_RestoreThread(thread);
     if (payload.obj != NULL) {
         PyBuffer_Release(&payload);
@@ -640,8 +648,8 @@ static PyGetSetDef tool_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot tool_slots[] = {
-    {Py_tp_new, PyType_GenericNew},    {Py_tp_init, tool_init},       {Py_tp_dealloc, tool_dealloc},
-    {Py_tp_methods, tool_methods},     {Py_tp_getset, tool_getset},   {0, NULL},
+    {Py_tp_new, PyType_GenericNew}, {Py_tp_init, tool_init},     {Py_tp_dealloc, tool_dealloc},
+    {Py_tp_methods, tool_methods},  {Py_tp_getset, tool_getset}, {0, NULL},
 };
 static PyType_Spec tool_spec = {
     .name = "whipray._core.ToolConnection",
@@ -652,7 +660,8 @@ static PyType_Spec tool_spec = {
 
 /* ---- Forks ---- */
 
-/* In every forked child, before anything of the parent's is dropped there: sockets and counts are the parent's. */
+/* In every forked child, before anything of the parent's is dropped there: sockets and counts are the
+ * parent's. */
 static PyObject *after_fork(PyObject *module, PyObject *ignored) {
     (void)module;
     (void)ignored;

@@ -2,9 +2,9 @@
 #include "core.h"
 
 struct wr_py_sig {
-    PyObject_HEAD
-    PyObject *names;     /* tuple of interned names: positional parameters, then keyword-only ones; NULL: anything goes */
-    PyObject *signature; /* inspect.Signature, whose bind() words the refusals */
+    PyObject_HEAD PyObject *names; /* tuple of interned names: positional parameters, then keyword-only ones;
+                                      NULL: anything goes */
+    PyObject *signature;           /* inspect.Signature, whose bind() words the refusals */
     Py_ssize_t positional, positional_only, required; /* required: of the positional ones, which lead */
     Py_ssize_t keyword_only;
     uint64_t keyword_required; /* bit per keyword-only parameter without default */
@@ -12,12 +12,20 @@ struct wr_py_sig {
 };
 PyTypeObject *wr_py_sig_type;
 
-enum { NAMES_MAX = 64, KIND_POSITIONAL_ONLY = 0, KIND_BOTH, KIND_VAR_POSITIONAL, KIND_KEYWORD_ONLY, KIND_VAR_KEYWORD };
+enum {
+    NAMES_MAX = 64,
+    KIND_POSITIONAL_ONLY = 0,
+    KIND_BOTH,
+    KIND_VAR_POSITIONAL,
+    KIND_KEYWORD_ONLY,
+    KIND_VAR_KEYWORD
+};
 
 /* ---- Making ---- */
 
 /* Adds one inspect.Parameter; names of keyword-only ones go to `later`. */
-static int add_parameter(wr_py_sig *sig, PyObject *parameter, PyObject *empty, PyObject *names, PyObject *later) {
+static int add_parameter(wr_py_sig *sig, PyObject *parameter, PyObject *empty, PyObject *names,
+                         PyObject *later) {
     PyObject *name = PyObject_GetAttrString(parameter, "name");
     PyObject *default_value = PyObject_GetAttrString(parameter, "default");
     PyObject *kind = PyObject_GetAttrString(parameter, "kind");
@@ -112,8 +120,9 @@ static void sig_dealloc(PyObject *self) {
 
 /* ---- Checking ---- */
 
-/* inspect.Signature.bind says what is wrong, in its words. Where it does not refuse, the call is good, or (3.11 accepts less
- * than the call does) its refusal is wrong: only a name that both a positional-only parameter and **kw could take. */
+/* inspect.Signature.bind says what is wrong, in its words. Where it does not refuse, the call is good, or
+ * (3.11 accepts less than the call does) its refusal is wrong: only a name that both a positional-only
+ * parameter and **kw could take. */
 static int bind(wr_py_sig *sig, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     const Py_ssize_t named = names != NULL ? PyTuple_Size(names) : 0;
     PyObject *positional = PyTuple_New(count), *keywords = PyDict_New();
@@ -201,11 +210,13 @@ int wr_py_sig_check(PyObject *self, PyObject *const *args, Py_ssize_t count, PyO
             out[at] = args[count + k];
         }
     }
-    const uint64_t needed = low_bits(sig->required) | (sig->positional < 64 ? sig->keyword_required << sig->positional : 0);
+    const uint64_t needed =
+        low_bits(sig->required) | (sig->positional < 64 ? sig->keyword_required << sig->positional : 0);
     if ((seen & needed) != needed) {
         return refuse(sig, args, count, names);
     }
-    if (in_order && seen == low_bits(count + named)) { /* keywords that are the next positions travel as positions */
+    if (in_order &&
+        seen == low_bits(count + named)) { /* keywords that are the next positions travel as positions */
         for (Py_ssize_t k = 0; k < count; k++) {
             out[k] = args[k];
         }

@@ -136,7 +136,8 @@ void wr_py_sink_rewind(wr_py_sink *sink, wr_py_mark mark) {
     refs_drop(sink, mark.refs);
 }
 
-int64_t wr_py_sink_add_buffer(wr_py_sink *sink, PyObject *object, Py_buffer *view, const void *data, uint64_t bytes) {
+int64_t wr_py_sink_add_buffer(wr_py_sink *sink, PyObject *object, Py_buffer *view, const void *data,
+                              uint64_t bytes) {
     const uint32_t count = sink->buffer_count;
     if (count == sink->buffer_capacity) {
         const uint32_t capacity = doubled(sink->buffer_capacity);
@@ -211,7 +212,7 @@ wr_value wr_py_sink_value(const wr_py_sink *sink) {
 
 /* ---- What a worker can import ---- */
 
-static PyObject *importable;       /* set of classes and functions found to be so */
+static PyObject *importable; /* set of classes and functions found to be so */
 static PyTypeObject *function_type;
 
 static bool is_main(PyObject *module_name) {
@@ -242,7 +243,8 @@ static PyObject *look_up(PyObject *module_name, PyObject *qualname) {
 static bool by_value_on_request(PyObject *module_name) {
     PyObject *modules = PySys_GetObject("modules");
     PyObject *cloudpickle = modules != NULL ? PyDict_GetItemString(modules, "cloudpickle.cloudpickle") : NULL;
-    PyObject *registered = cloudpickle != NULL ? PyObject_GetAttrString(cloudpickle, "_PICKLE_BY_VALUE_MODULES") : NULL;
+    PyObject *registered =
+        cloudpickle != NULL ? PyObject_GetAttrString(cloudpickle, "_PICKLE_BY_VALUE_MODULES") : NULL;
     bool yes = false;
     if (registered != NULL && PyObject_Size(registered) > 0) {
         PyObject *names = PySequence_List(registered);
@@ -276,7 +278,8 @@ static bool is_importable(PyObject *object) {
     PyObject *module = PyObject_GetAttrString(object, "__module__");
     PyObject *qualname = PyObject_GetAttrString(object, "__qualname__");
     bool yes = false;
-    if (module != NULL && qualname != NULL && PyUnicode_Check(module) && PyUnicode_Check(qualname) && !is_main(module)) {
+    if (module != NULL && qualname != NULL && PyUnicode_Check(module) && PyUnicode_Check(qualname) &&
+        !is_main(module)) {
         PyObject *found = look_up(module, qualname);
         yes = found == object && !by_value_on_request(module);
         Py_XDECREF(found);
@@ -337,7 +340,8 @@ static PyObject *sink_reduce(PyObject *self, PyObject *object) {
         if (position < 0) {
             return NULL;
         }
-        return Py_BuildValue("O(LI)", ref_at, (long long)position - sink->ref_base, ((wr_py_ref *)object)->index);
+        return Py_BuildValue("O(LI)", ref_at, (long long)position - sink->ref_base,
+                             ((wr_py_ref *)object)->index);
     }
     if (PyDict_Size(wr_py.serializers) > 0) {
         PyObject *serializer = PyDict_GetItemWithError(wr_py.serializers, (PyObject *)type);
@@ -364,8 +368,8 @@ static PyObject *pickler_class(void) {
     if (made == NULL) {
         PyObject *pickle = PyImport_ImportModule("pickle");
         PyObject *base = pickle != NULL ? PyObject_GetAttrString(pickle, "Pickler") : NULL;
-        made = base != NULL ? PyObject_CallFunction((PyObject *)&PyType_Type, "s(O){s:s}", "_Pickler", base, "__module__",
-                                                    "whipray._core")
+        made = base != NULL ? PyObject_CallFunction((PyObject *)&PyType_Type, "s(O){s:s}", "_Pickler", base,
+                                                    "__module__", "whipray._core")
                             : NULL;
         Py_XDECREF(base);
         Py_XDECREF(pickle);
@@ -383,7 +387,8 @@ static int pickler_open(wr_py_sink *sink) {
     PyObject *args = class != NULL ? Py_BuildValue("(Oi)", sink, 5) : NULL;
     PyObject *named = buffer != NULL ? Py_BuildValue("{s:O}", "buffer_callback", buffer) : NULL;
     PyObject *pickler = args != NULL && named != NULL ? PyObject_Call(class, args, named) : NULL;
-    if (pickler != NULL && reduce != NULL && PyObject_SetAttrString(pickler, "reducer_override", reduce) == 0) {
+    if (pickler != NULL && reduce != NULL &&
+        PyObject_SetAttrString(pickler, "reducer_override", reduce) == 0) {
         sink->dump = PyObject_GetAttrString(pickler, "dump");
         sink->clear_memo = PyObject_GetAttrString(pickler, "clear_memo");
     }
@@ -427,7 +432,8 @@ static int dump_cloud(wr_py_sink *sink, PyObject *value) {
     return done != NULL ? 0 : -1;
 }
 
-/* Plain pickle could not: cloudpickle knows modules, closures, properties ... and its message is the better one. */
+/* Plain pickle could not: cloudpickle knows modules, closures, properties ... and its message is the better
+ * one. */
 static bool cloud_may_help(void) {
     if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_AttributeError) ||
         PyErr_ExceptionMatches(PyExc_NotImplementedError) || PyErr_ExceptionMatches(PyExc_RecursionError)) {
@@ -456,7 +462,8 @@ int wr_py_sink_pickle(wr_py_sink *sink, PyObject *value, bool by_value) {
     if (!by_value) {
         sink->need_cloud = false;
         status = dump_plain(sink, value);
-        if (status != 0 && (sink->need_cloud || cloud_may_help()) && wr_py_hook_find(WR_PY_HOOK_cloud_dump) != NULL) {
+        if (status != 0 && (sink->need_cloud || cloud_may_help()) &&
+            wr_py_hook_find(WR_PY_HOOK_cloud_dump) != NULL) {
             PyErr_Clear();
             by_value = true;
         }
@@ -505,7 +512,8 @@ static PyMethodDef functions[] = {
 };
 
 int wr_py_sink_add(PyObject *module) {
-    if (wr_py_add_type(module, "Sink", &sink_spec, &wr_py_sink_type) != 0 || PyModule_AddFunctions(module, functions) != 0) {
+    if (wr_py_add_type(module, "Sink", &sink_spec, &wr_py_sink_type) != 0 ||
+        PyModule_AddFunctions(module, functions) != 0) {
         return -1;
     }
     ref_at = PyObject_GetAttrString(module, "_ref_at");

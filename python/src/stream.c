@@ -6,13 +6,12 @@ PyTypeObject *wr_py_generator_type;
 enum { TICK_NS = 1000000000 }; /* the core's waits end by themselves every 100 ms */
 
 typedef struct generator {
-    PyObject_HEAD
-    PyObject *dict;
+    PyObject_HEAD PyObject *dict;
     PyObject *ref;     /* of the generator's own object: sealed at the end */
     wr_stream *stream; /* NULL: closed, or of a session that has ended */
     wr_stream *orphan; /* closed while threads wait on it: the last of them closes it */
     uint32_t session, waiters;
-    bool ended; /* all was handed out */
+    bool ended;                         /* all was handed out */
     struct generator *next, **previous; /* all open ones: their streams end with the session */
 } generator;
 
@@ -105,7 +104,8 @@ static bool stop(void) {
     return false;
 }
 
-/* What can be had without waiting: a ref in *out; NULL there: nothing yet. false with an exception (StopIteration: the end). */
+/* What can be had without waiting: a ref in *out; NULL there: nothing yet. false with an exception
+ * (StopIteration: the end). */
 static bool step(generator *g, PyObject **out) {
     *out = NULL;
     if (g->ended) {
@@ -160,8 +160,9 @@ static int wait_for(generator *g, uint64_t timeout_ns) {
         g->waiters++;
         wr_py_look_begin(&look, wr_py.client);
         /* Inside a task the first look spins only: what sleeps is blocked, and says so. */
-        const wr_status status =
-            wr_stream_wait(stream, inside && !blocked ? 1 : timeout_ns - passed < TICK_NS ? timeout_ns - passed : TICK_NS);
+        const wr_status status = wr_stream_wait(stream, inside && !blocked              ? 1
+                                                        : timeout_ns - passed < TICK_NS ? timeout_ns - passed
+                                                                                        : TICK_NS);
         const int ended = wr_py_look_end(&look);
         if (--g->waiters == 0 && g->orphan != NULL) { /* the client stays until all who looked are back */
             wr_stream_close(g->orphan);
@@ -304,10 +305,17 @@ static PyGetSetDef generator_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot generator_slots[] = {
-    {Py_tp_new, PyType_GenericNew},          {Py_tp_init, generator_init},       {Py_tp_dealloc, generator_dealloc},
-    {Py_tp_traverse, generator_traverse},    {Py_tp_clear, generator_clear},     {Py_tp_iter, generator_iter},
-    {Py_tp_iternext, generator_next},        {Py_tp_methods, generator_methods}, {Py_tp_members, generator_members},
-    {Py_tp_getset, generator_getset},        {0, NULL},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, generator_init},
+    {Py_tp_dealloc, generator_dealloc},
+    {Py_tp_traverse, generator_traverse},
+    {Py_tp_clear, generator_clear},
+    {Py_tp_iter, generator_iter},
+    {Py_tp_iternext, generator_next},
+    {Py_tp_methods, generator_methods},
+    {Py_tp_members, generator_members},
+    {Py_tp_getset, generator_getset},
+    {0, NULL},
 };
 static PyType_Spec generator_spec = {
     .name = "whipray._core.ObjectRefGenerator",

@@ -5,10 +5,10 @@
 
 PyTypeObject *wr_py_task_type;
 
-enum { TASK_ID_BYTES = 24, STACK_ARGS = 32, YIELD_TICK_NS = 1000000000 };
+enum { TASK_ID_BYTES = 24, STACK_ARGS = 32 };
 
-static PyObject *done_object;              /* _core.DONE */
-static _Thread_local wr_py_task *running;  /* innermost task of this thread */
+static PyObject *done_object;             /* _core.DONE */
+static _Thread_local wr_py_task *running; /* innermost task of this thread */
 
 wr_py_task *wr_py_task_current(void) {
     return running;
@@ -38,13 +38,9 @@ wr_py_task *wr_py_task_new(void) {
     return t;
 }
 
-static bool is_live(const wr_py_task *t) {
-    return t->session == wr_py.session && wr_py.client != NULL;
-}
-
 static void task_dealloc(PyObject *self) {
     wr_py_task *t = (wr_py_task *)self;
-    if (!t->sealed && !t->abandoned && is_live(t)) {
+    if (!t->sealed && !t->abandoned && wr_py_task_is_live(t)) {
         wr_error error = {.status = WR_E_INTERNAL};
         snprintf(error.text, sizeof error.text, "the worker dropped the task without a result");
         wr_py_loans_end(&t->loans);
@@ -183,7 +179,7 @@ static void mark_sealed(wr_py_task *t) {
 static bool seal_error(wr_py_task *t, const wr_error *error) {
     wr_py_loans_end(&t->loans);
     mark_sealed(t);
-    return is_live(t) && wr_task_fail(wr_py.client, &t->task, error);
+    return wr_py_task_is_live(t) && wr_task_fail(wr_py.client, &t->task, error);
 }
 
 static bool seal_now(wr_py_task *t) {
@@ -211,7 +207,7 @@ static int store_items(wr_py_task *t, wr_kind kind, PyObject *const *items, uint
             values[k] = wr_py_sink_value(sinks[k]);
         }
     }
-    if (status == 0 && !is_live(t)) {
+    if (status == 0 && !wr_py_task_is_live(t)) {
         (void)wr_py_raise_status(WR_E_STATE, "the session ended while the task ran", "");
         status = -1;
     }
@@ -266,13 +262,14 @@ static PyObject *items_of(PyObject *value, int32_t num_returns) {
     PyObject *list = PySequence_List(value);
     if (list == NULL) {
         PyErr_Clear();
-        PyErr_Format(PyExc_ValueError, "the task returned a %R, but num_returns is %d: it must return that many values",
+        PyErr_Format(PyExc_ValueError,
+                     "the task returned a %R, but num_returns is %d: it must return that many values",
                      (PyObject *)Py_TYPE(value), (int)num_returns);
         return NULL;
     }
     if (PyList_Size(list) != num_returns) {
-        PyErr_Format(PyExc_ValueError, "the task returned %zd values, but num_returns is %d", PyList_Size(list),
-                     (int)num_returns);
+        PyErr_Format(PyExc_ValueError, "the task returned %zd values, but num_returns is %d",
+                     PyList_Size(list), (int)num_returns);
         Py_CLEAR(list);
     }
     return list;
@@ -302,7 +299,7 @@ static bool finish_with_value(wr_py_task *t, PyObject *value) {
     }
     Py_DECREF(value); /* may run __del__; its views are dropped before the loans are looked at */
     if (WR_LIKELY(status == 0)) {
-        return is_live(t) ? seal_now(t) : false;
+        return wr_py_task_is_live(t) ? seal_now(t) : false;
     }
     return status < 0 ? finish_with_exception(t) : seal_error(t, &error);
 }
@@ -325,8 +322,8 @@ static bool seal_packed(wr_py_task *t, PyObject *exception) {
         PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
         const char *utf8 = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
         error.status = WR_E_TASK_FAILED;
-        snprintf(error.text, sizeof error.text, "the task failed, and its exception could not be stored: %.500s",
-                 utf8 != NULL ? utf8 : "?");
+        snprintf(error.text, sizeof error.text,
+                 "the task failed, and its exception could not be stored: %.500s", utf8 != NULL ? utf8 : "?");
         PyErr_Clear();
         Py_XDECREF(text);
         Py_XDECREF(type);
@@ -339,17 +336,18 @@ static bool seal_packed(wr_py_task *t, PyObject *exception) {
 
 /* Application errors count against max_retries only if the call asks for it. */
 static bool retried(wr_py_task *t, PyObject *exception) {
-    if ((t->task.flags & WR_CALL_RETRY_ERRORS) == 0 || !is_live(t)) {
+    if ((t->task.flags & WR_CALL_RETRY_ERRORS) == 0 || !wr_py_task_is_live(t)) {
         return false;
     }
     if (wr_py_hook_find(WR_PY_HOOK_should_retry) != NULL) {
-        PyObject *answer = wr_py_hook_call(WR_PY_HOOK_should_retry, exception, t->extra != NULL ? t->extra : Py_None);
+        PyObject *answer =
+            wr_py_hook_call(WR_PY_HOOK_should_retry, exception, t->extra != NULL ? t->extra : Py_None);
         const bool yes = answer != NULL && PyObject_IsTrue(answer) == 1;
         Py_XDECREF(answer);
         if (PyErr_Occurred()) {
             PyErr_Clear();
         }
-        if (!yes || !is_live(t)) {
+        if (!yes || !wr_py_task_is_live(t)) {
             return false;
         }
     }
@@ -370,7 +368,7 @@ static bool finish_with_exception(wr_py_task *t) {
         PyException_SetTraceback(exception, traceback);
     }
     bool ours = false, packed = false;
-    if (!is_live(t)) {
+    if (!wr_py_task_is_live(t)) {
         mark_sealed(t);
     } else if (PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt) &&
                wr_worker_cancel_wanted(wr_py.client) == t->task.ref) {
@@ -389,7 +387,7 @@ static bool finish_with_exception(wr_py_task *t) {
     Py_XDECREF(type);
     Py_XDECREF(exception);
     Py_XDECREF(traceback);
-    return packed && is_live(t) ? seal_now(t) : ours;
+    return packed && wr_py_task_is_live(t) ? seal_now(t) : ours;
 }
 
 bool wr_py_task_finish(wr_py_task *t, PyObject *value) {
@@ -398,88 +396,13 @@ bool wr_py_task_finish(wr_py_task *t, PyObject *value) {
         PyErr_Clear();
         return false;
     }
-    if (!is_live(t)) {
+    if (!wr_py_task_is_live(t)) {
         mark_sealed(t);
         Py_XDECREF(value);
         PyErr_Clear();
         return false;
     }
     return value != NULL ? finish_with_value(t, value) : finish_with_exception(t);
-}
-
-/* ---- Streams, producer side ---- */
-
-/* Seals one item: 0 done, 1 no room yet (without `wait`), 2 the consumer is gone, -1 exception. */
-static int yield_item(wr_py_task *t, PyObject *value, bool wait) {
-    wr_py_sink *sink = wr_py_sink_take();
-    if (sink == NULL) {
-        return -1;
-    }
-    int result = wr_py_encode(sink, value);
-    while (result == 0) {
-        if (!is_live(t)) {
-            (void)wr_py_client();
-            result = -1;
-            break;
-        }
-        const wr_value stored = wr_py_sink_value(sink);
-        wr_error error = {0};
-        wr_status status = wr_task_yield(wr_py.client, &t->task, WR_KIND_VALUE, &stored, &error);
-        if (WR_LIKELY(status == WR_OK)) {
-            break;
-        }
-        if (status == WR_E_CANCELLED) {
-            result = 2;
-        } else if (status != WR_E_AGAIN) {
-            if (error.status == WR_OK) {
-                error.status = status;
-            }
-            (void)wr_py_raise(&error);
-            result = -1;
-        } else if (!wait) {
-            result = 1;
-        } else {
-            wr_py_look look;
-            wr_py_look_begin(&look, wr_py.client);
-            status = wr_task_yield_wait(look.client, &t->task, YIELD_TICK_NS);
-            if (wr_py_look_end(&look) != 0 || PyErr_CheckSignals() != 0) {
-                result = -1;
-            } else if (status == WR_E_RAYLET_DIED) {
-                (void)wr_py_raise_status(status, wr_status_text(status), "");
-                result = -1;
-            }
-        }
-    }
-    wr_py_sink_give(sink);
-    return result;
-}
-
-/* Drives a generator to its end: what the task returns then (None), or NULL with an exception. Consumes `made`. */
-static PyObject *drive(wr_py_task *t, PyObject *made) {
-    PyObject *iterator = PyIter_Check(made) ? made : NULL;
-    if (iterator == NULL) {
-        PyErr_Format(PyExc_TypeError, "a streaming task must return a generator, not %R", (PyObject *)Py_TYPE(made));
-        Py_DECREF(made);
-        return NULL;
-    }
-    int yielded = 0;
-    PyObject *item;
-    while (yielded == 0 && (item = PyIter_Next(iterator)) != NULL) {
-        yielded = yield_item(t, item, true);
-        Py_DECREF(item);
-    }
-    if (yielded == 2) { /* close() runs the generator's finally */
-        PyObject *closed = PyObject_HasAttrString(iterator, "close") ? PyObject_CallMethod(iterator, "close", NULL) : NULL;
-        Py_XDECREF(closed);
-        if (closed == NULL) {
-            PyErr_Clear();
-        }
-    }
-    Py_DECREF(iterator);
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
 }
 
 /* ---- Running ---- */
@@ -490,7 +413,8 @@ static bool is_async(PyObject *result) {
     if (WR_UNLIKELY(coroutine == NULL)) {
         PyObject *types = PyImport_ImportModule("types");
         coroutine = types != NULL ? (PyTypeObject *)PyObject_GetAttrString(types, "CoroutineType") : NULL;
-        async_generator = types != NULL ? (PyTypeObject *)PyObject_GetAttrString(types, "AsyncGeneratorType") : NULL;
+        async_generator =
+            types != NULL ? (PyTypeObject *)PyObject_GetAttrString(types, "AsyncGeneratorType") : NULL;
         Py_XDECREF(types);
         PyErr_Clear();
     }
@@ -516,7 +440,7 @@ int wr_py_task_run(wr_py_task *t, PyObject **out) {
             *out = result;
             return WR_PY_RAN;
         }
-        result = drive(t, result);
+        result = wr_py_task_drive(t, result);
     } else if (out != NULL && result != NULL && is_async(result)) {
         leave(t);
         *out = result;
@@ -534,7 +458,7 @@ int wr_py_task_run(wr_py_task *t, PyObject **out) {
 /* ---- The Python type ---- */
 
 static bool usable(wr_py_task *t) {
-    if (!is_live(t)) {
+    if (!wr_py_task_is_live(t)) {
         if (wr_py_client() != NULL) {
             (void)wr_py_raise_status(WR_E_STATE, "the task is from a session that has ended", "");
         }
@@ -548,7 +472,7 @@ static bool readable(wr_py_task *t) {
     if (usable(t) && !t->readable) {
         (void)wr_py_raise_status(WR_E_STATE, "the task is done: its arguments are gone", "");
     }
-    return t->readable && is_live(t);
+    return t->readable && wr_py_task_is_live(t);
 }
 
 /* The head is needed by attributes, too. */
@@ -577,7 +501,8 @@ static PyObject *task_args(PyObject *self, PyObject *ignored) {
         PyTuple_SetItem(positional, (Py_ssize_t)k, a.values[k]);
     }
     for (uint32_t k = a.positional; good && k < a.total; k++) {
-        good = PyDict_SetItem(named, PyTuple_GetItem(a.names, (Py_ssize_t)(k - a.positional)), a.values[k]) == 0;
+        good =
+            PyDict_SetItem(named, PyTuple_GetItem(a.names, (Py_ssize_t)(k - a.positional)), a.values[k]) == 0;
     }
     args_free(&a);
     if (!good) {
@@ -688,7 +613,7 @@ static PyObject *task_fail_system(PyObject *self, PyObject *arguments) {
 static PyObject *task_retry(PyObject *self, PyObject *ignored) {
     (void)ignored;
     wr_py_task *t = (wr_py_task *)self;
-    if (t->sealed || !is_live(t)) {
+    if (t->sealed || !wr_py_task_is_live(t)) {
         Py_RETURN_FALSE;
     }
     wr_py_loans_end(&t->loans);
@@ -703,10 +628,11 @@ static PyObject *task_yield_item(PyObject *self, PyObject *arguments, PyObject *
     static char *names[] = {"value", "wait", NULL};
     PyObject *value;
     int wait = 1;
-    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "O|p", names, &value, &wait) || !usable((wr_py_task *)self)) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "O|p", names, &value, &wait) ||
+        !usable((wr_py_task *)self)) {
         return NULL;
     }
-    const int result = yield_item((wr_py_task *)self, value, wait != 0);
+    const int result = wr_py_task_yield((wr_py_task *)self, value, wait != 0);
     return result < 0 ? NULL : PyLong_FromLong(result);
 }
 
@@ -776,7 +702,8 @@ static PyMethodDef task_methods[] = {
     {"abandon", task_abandon, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
-#define TASK_MEMBER(name, type, field) {name, type, (Py_ssize_t)(offsetof(wr_py_task, task) + offsetof(wr_task, field)), READONLY, NULL}
+#define TASK_MEMBER(name, type, field)                                                                       \
+    {name, type, (Py_ssize_t)(offsetof(wr_py_task, task) + offsetof(wr_task, field)), READONLY, NULL}
 static PyMemberDef task_members[] = {
     TASK_MEMBER("handle", T_ULONGLONG, ref),
     TASK_MEMBER("function", T_UINT, function),
@@ -798,8 +725,11 @@ static PyGetSetDef task_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot task_slots[] = {
-    {Py_tp_dealloc, task_dealloc}, {Py_tp_methods, task_methods}, {Py_tp_members, task_members},
-    {Py_tp_getset, task_getset},   {0, NULL},
+    {Py_tp_dealloc, task_dealloc},
+    {Py_tp_methods, task_methods},
+    {Py_tp_members, task_members},
+    {Py_tp_getset, task_getset},
+    {0, NULL},
 };
 static PyType_Spec task_spec = {
     .name = "whipray._core.Task",
@@ -832,7 +762,8 @@ static PyMethodDef functions[] = {
 };
 
 int wr_py_task_add(PyObject *module) {
-    if (wr_py_add_type(module, "Task", &task_spec, &wr_py_task_type) != 0 || PyModule_AddFunctions(module, functions) != 0) {
+    if (wr_py_add_type(module, "Task", &task_spec, &wr_py_task_type) != 0 ||
+        PyModule_AddFunctions(module, functions) != 0) {
         return -1;
     }
     if (done_object == NULL) {

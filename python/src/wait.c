@@ -1,14 +1,15 @@
-/* get, put, wait: objects and waiting for them. */
+/* get and wait. */
 #include "core.h"
 
 #include <string.h>
 #include <time.h>
 
 enum {
-    GIL_SPIN_NS = 3000,         /* a look with the GIL first: giving it up costs more than most answers take */
-    FIRST_SLEEP_NS = 1000000,   /* on the next ref of a list alone; then on all that are pending, for an early failure */
-    TICK_NS = 1000000000,       /* the core's waits end by themselves every 100 ms, and look at the raylet then */
-    POLL_NS = 1000000, /* wait() with generators among others looks this often */
+    GIL_SPIN_NS = 3000, /* a look with the GIL first: giving it up costs more than most answers take */
+    FIRST_SLEEP_NS =
+        1000000, /* on the next ref of a list alone; then on all that are pending, for an early failure */
+    TICK_NS = 1000000000, /* the core's waits end by themselves every 100 ms, and look at the raylet then */
+    POLL_NS = 1000000,    /* wait() with generators among others looks this often */
 };
 
 /* How long to sleep at most: what overflowed a ring must be queued meanwhile, with the GIL. */
@@ -16,7 +17,6 @@ static uint64_t sleep_limit(uint64_t limit_ns) {
     enum { BACKLOG_NS = 300000 };
     return wr_flush(wr_py.client) && limit_ns > BACKLOG_NS ? BACKLOG_NS : limit_ns;
 }
-
 
 static uint64_t deadline_of(uint64_t timeout_ns) {
     const uint64_t now = timeout_ns == UINT64_MAX || timeout_ns == 0 ? 0 : wr_py_now_ns();
@@ -144,16 +144,17 @@ static PyObject *get_one(PyObject *ref, uint64_t timeout_ns) {
     return value;
 }
 
-typedef struct many { /* the state of a get of a list */
-    PyObject *refs;  /* tuple: the list may change while others run */
-    wr_ref *handles; /* of all, once somebody must be waited for */
+typedef struct many {     /* the state of a get of a list */
+    PyObject *refs;       /* tuple: the list may change while others run */
+    wr_ref *handles;      /* of all, once somebody must be waited for */
     Py_ssize_t count, at; /* at: the first that has no value yet */
     wr_ref *pending;
     uint64_t deadline_ns;
     uint64_t scanned_ns; /* when all were looked at last */
 } many;
 
-/* The first failure among what is there behind `at`: raises it and returns true. O(n), so at most once per FIRST_SLEEP_NS. */
+/* The first failure among what is there behind `at`: raises it and returns true. O(n), so at most once per
+ * FIRST_SLEEP_NS. */
 static bool raise_failure(many *m) {
     const uint64_t now = wr_py_now_ns();
     if (now - m->scanned_ns < FIRST_SLEEP_NS) {
@@ -208,8 +209,8 @@ static int wait_next(many *m) {
     blocked b = {0};
     blocked_begin(&b);
     int verdict;
-    bool one = true; /* first on this one alone; then on all; after a turn that was short, on this one again: O(n) work at most
-                        once per FIRST_SLEEP_NS */
+    bool one = true; /* first on this one alone; then on all; after a turn that was short, on this one again:
+                        O(n) work at most once per FIRST_SLEEP_NS */
     do {
         uint32_t waiting = 0;
         if (!one) {
@@ -219,13 +220,15 @@ static int wait_next(many *m) {
                 }
             }
         }
-        const uint64_t limit = m->deadline_ns == 0 ? 0 : sleep_limit(remaining(m->deadline_ns, one ? FIRST_SLEEP_NS : TICK_NS));
+        const uint64_t limit =
+            m->deadline_ns == 0 ? 0 : sleep_limit(remaining(m->deadline_ns, one ? FIRST_SLEEP_NS : TICK_NS));
         const uint64_t begin = wr_py_now_ns();
         wr_py_look look;
         wr_py_look_begin(&look, wr_py.client);
         uint32_t ready = 0;
-        wr_status status = one || waiting == 0 ? wr_wait(look.client, handle, limit)
-                                               : wr_wait_many(look.client, m->pending, waiting, 1, limit, &ready);
+        wr_status status = one || waiting == 0
+                               ? wr_wait(look.client, handle, limit)
+                               : wr_wait_many(look.client, m->pending, waiting, 1, limit, &ready);
         if (wr_py_look_end(&look) != 0) {
             verdict = -1;
             break;
@@ -262,7 +265,8 @@ static PyObject *get_many(PyObject *list, uint64_t timeout_ns) {
         PyObject *ref = PyTuple_GetItem(m.refs, m.at);
         const wr_ref handle = wr_py_ref_look(ref);
         bool pending = false;
-        PyObject *value = handle != 0 ? wr_py_value(handle, ((wr_py_ref *)ref)->index, ref, NULL, &pending) : NULL;
+        PyObject *value =
+            handle != 0 ? wr_py_value(handle, ((wr_py_ref *)ref)->index, ref, NULL, &pending) : NULL;
         if (WR_UNLIKELY(pending)) {
             const int waited = wait_next(&m);
             if (waited == 0) {
@@ -291,7 +295,8 @@ static PyObject *get_many(PyObject *list, uint64_t timeout_ns) {
 }
 
 /* Keyword arguments of a fast call: finds `name`, counts what was found. */
-static PyObject *keyword(PyObject *const *args, Py_ssize_t count, PyObject *names, const char *name, Py_ssize_t *found) {
+PyObject *wr_py_keyword(PyObject *const *args, Py_ssize_t count, PyObject *names, const char *name,
+                        Py_ssize_t *found) {
     for (Py_ssize_t k = 0; names != NULL && k < PyTuple_Size(names); k++) {
         if (PyUnicode_CompareWithASCIIString(PyTuple_GetItem(names, k), name) == 0) {
             ++*found;
@@ -301,7 +306,7 @@ static PyObject *keyword(PyObject *const *args, Py_ssize_t count, PyObject *name
     return NULL;
 }
 
-static int no_others(const char *function, PyObject *names, Py_ssize_t found) {
+int wr_py_no_others(const char *function, PyObject *names, Py_ssize_t found) {
     if (names != NULL && PyTuple_Size(names) != found) {
         PyErr_Format(PyExc_TypeError, "%s: unexpected keyword among %R", function, names);
         return -1;
@@ -315,12 +320,12 @@ static PyObject *get(PyObject *module, PyObject *const *args, Py_ssize_t count, 
     PyObject *refs = count == 1 ? args[0] : NULL;
     if (WR_UNLIKELY(names != NULL)) {
         Py_ssize_t found = 0;
-        PyObject *timeout = keyword(args, count, names, "timeout", &found);
-        (void)keyword(args, count, names, "_use_object_store", &found);
+        PyObject *timeout = wr_py_keyword(args, count, names, "timeout", &found);
+        (void)wr_py_keyword(args, count, names, "_use_object_store", &found);
         if (count == 0) {
-            refs = keyword(args, count, names, "refs", &found);
+            refs = wr_py_keyword(args, count, names, "refs", &found);
         }
-        if (no_others("get", names, found) != 0 || wr_py_timeout(timeout, true, &timeout_ns) != 0) {
+        if (wr_py_no_others("get", names, found) != 0 || wr_py_timeout(timeout, true, &timeout_ns) != 0) {
             return NULL;
         }
     }
@@ -343,74 +348,6 @@ static PyObject *get(PyObject *module, PyObject *const *args, Py_ssize_t count, 
     }
     PyErr_Format(PyExc_ValueError, "get needs an ObjectRef or a list of ObjectRefs, not %.200R", refs);
     return NULL;
-}
-
-/* ---- put ---- */
-
-static PyObject *store(wr_py_sink *sink, wr_kind kind) {
-    if (WR_UNLIKELY(wr_py.client == NULL)) { /* ended while the value was pickled */
-        (void)wr_py_client();
-        return NULL;
-    }
-    const wr_value value = wr_py_sink_value(sink);
-    wr_ref handle = 0;
-    wr_error error;
-    error.status = WR_OK; /* the rest is filled only by a failure */
-    if (WR_UNLIKELY(wr_put_kind(wr_py.client, kind, &value, &handle, &error) != WR_OK)) {
-        return PyErr_Occurred() ? NULL : wr_py_raise(&error); /* a signal's handler may have raised while it waited for room */
-    }
-    return wr_py_ref_new(handle, 0);
-}
-
-static PyObject *put_kind(PyObject *value, wr_kind kind) {
-    if (wr_py_client() == NULL) {
-        return NULL;
-    }
-    wr_py_sink *sink = wr_py_sink_take();
-    if (sink == NULL) {
-        return NULL;
-    }
-    PyObject *ref = WR_LIKELY(wr_py_encode(sink, value) == 0) ? store(sink, kind) : NULL;
-    wr_py_sink_give(sink);
-    return ref;
-}
-
-static PyObject *put(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    (void)module;
-    PyObject *value = count == 1 ? args[0] : NULL;
-    if (WR_UNLIKELY(names != NULL)) {
-        Py_ssize_t found = 0;
-        PyObject *owner = keyword(args, count, names, "_owner", &found);
-        PyObject *transport = keyword(args, count, names, "_tensor_transport", &found);
-        if (count == 0) {
-            value = keyword(args, count, names, "value", &found);
-        }
-        if (no_others("put", names, found) != 0) {
-            return NULL;
-        }
-        if (owner != NULL && owner != Py_None) {
-            PyErr_SetString(PyExc_ValueError, "put: _owner does not exist any more");
-            return NULL;
-        }
-        if (transport != NULL && transport != Py_None) {
-            PyErr_SetString(PyExc_NotImplementedError, "put: _tensor_transport is not built yet");
-            return NULL;
-        }
-    }
-    if (value == NULL) {
-        PyErr_Format(PyExc_TypeError, "put takes one positional argument, the value (%zd given)", count);
-        return NULL;
-    }
-    if (wr_py_is_ref(value)) {
-        PyErr_SetString(PyExc_TypeError, "put: the value is an ObjectRef already; put it inside of a list to store the reference");
-        return NULL;
-    }
-    return put_kind(value, WR_KIND_VALUE);
-}
-
-static PyObject *put_error(PyObject *module, PyObject *payload) {
-    (void)module;
-    return put_kind(payload, WR_KIND_ERROR);
 }
 
 /* ---- wait ---- */
@@ -439,13 +376,14 @@ static int refuse_duplicates(const wait_set *w) {
     bool twice = false;
     for (Py_ssize_t k = 0; k < w->count && !twice; k++) {
         const wr_py_ref *ref = (const wr_py_ref *)w->items[k];
-        const uint64_t key = w->handles[k] != 0 ? w->handles[k] + ((uint64_t)ref->index << 40) : (uintptr_t)ref >> 4;
+        const uint64_t key =
+            w->handles[k] != 0 ? w->handles[k] + ((uint64_t)ref->index << 40) : (uintptr_t)ref >> 4;
         size_t at = (size_t)((key * 0x9e3779b97f4a7c15ull) >> 32) & (size - 1);
         for (; table[at] != 0 && !twice; at = (at + 1) & (size - 1)) {
             const Py_ssize_t other = (Py_ssize_t)table[at] - 1;
-            twice = w->items[other] == w->items[k] ||
-                    (w->handles[k] != 0 && w->handles[other] == w->handles[k] &&
-                     ((const wr_py_ref *)w->items[other])->index == ref->index);
+            twice =
+                w->items[other] == w->items[k] || (w->handles[k] != 0 && w->handles[other] == w->handles[k] &&
+                                                   ((const wr_py_ref *)w->items[other])->index == ref->index);
         }
         table[at] = (uint32_t)k + 1;
     }
@@ -498,7 +436,8 @@ static int sleep_on(wait_set *w, Py_ssize_t enough, uint64_t deadline_ns) {
         uint32_t seen = 0;
         status = wr_wait_many(look.client, w->pending, waiting, (uint32_t)more, limit, &seen);
     } else {
-        const struct timespec t = {.tv_sec = (time_t)(limit / 1000000000), .tv_nsec = (long)(limit % 1000000000)};
+        const struct timespec t = {.tv_sec = (time_t)(limit / 1000000000),
+                                   .tv_nsec = (long)(limit % 1000000000)};
         nanosleep(&t, NULL);
     }
     if (wr_py_look_end(&look) != 0) {
@@ -537,7 +476,8 @@ static PyObject *pair(PyObject *ready, PyObject *rest) {
     return Py_BuildValue("(NN)", ready, rest);
 }
 
-/* Input order in both lists; never more than `enough` in the first. list: still what w was filled from, or NULL. */
+/* Input order in both lists; never more than `enough` in the first. list: still what w was filled from, or
+ * NULL. */
 static PyObject *split(const wait_set *w, PyObject *list, Py_ssize_t enough) {
     PyObject *ready = PyList_New(0);
     if (enough == 1 && list != NULL) { /* usual, and worth it: one slice and one hole */
@@ -588,15 +528,18 @@ static int wait_set_fill(wait_set *w, PyObject *list) {
         } else if (PyObject_TypeCheck(item, wr_py_generator_type)) {
             w->generators++;
         } else {
-            PyErr_Format(PyExc_TypeError, "wait: item %zd of the list is not an ObjectRef but %.200R", k, item);
+            PyErr_Format(PyExc_TypeError, "wait: item %zd of the list is not an ObjectRef but %.200R", k,
+                         item);
             return -1;
         }
     }
     return refuse_duplicates(w);
 }
 
-/* Fills w from a list and waits. *out_kept holds the items if there was a wait: the list may have changed meanwhile. */
-static int wait_on_list(wait_set *w, PyObject *list, Py_ssize_t enough, uint64_t timeout_ns, PyObject **out_kept) {
+/* Fills w from a list and waits. *out_kept holds the items if there was a wait: the list may have changed
+ * meanwhile. */
+static int wait_on_list(wait_set *w, PyObject *list, Py_ssize_t enough, uint64_t timeout_ns,
+                        PyObject **out_kept) {
     if (wait_set_fill(w, list) != 0) {
         return -1;
     }
@@ -622,13 +565,15 @@ static int wait_args_read(PyObject *const *args, Py_ssize_t count, PyObject *nam
     *out = (wait_args){.refs = count == 1 ? args[0] : NULL, .num_returns = 1, .timeout_ns = UINT64_MAX};
     if (names != NULL) {
         Py_ssize_t found = 0;
-        PyObject *number = keyword(args, count, names, "num_returns", &found);
-        PyObject *timeout = keyword(args, count, names, "timeout", &found);
-        (void)keyword(args, count, names, "fetch_local", &found); /* one node: every object that is there is here */
+        PyObject *number = wr_py_keyword(args, count, names, "num_returns", &found);
+        PyObject *timeout = wr_py_keyword(args, count, names, "timeout", &found);
+        (void)wr_py_keyword(args, count, names, "fetch_local",
+                            &found); /* one node: every object that is there is here */
         if (count == 0) {
-            out->refs = keyword(args, count, names, "refs", &found);
+            out->refs = wr_py_keyword(args, count, names, "refs", &found);
         }
-        if (no_others("wait", names, found) != 0 || wr_py_timeout(timeout, false, &out->timeout_ns) != 0) {
+        if (wr_py_no_others("wait", names, found) != 0 ||
+            wr_py_timeout(timeout, false, &out->timeout_ns) != 0) {
             return -1;
         }
         if (number != NULL) {
@@ -639,7 +584,8 @@ static int wait_args_read(PyObject *const *args, Py_ssize_t count, PyObject *nam
         }
     }
     if (out->refs == NULL) {
-        PyErr_Format(PyExc_TypeError, "wait takes one positional argument, the list of refs (%zd given)", count);
+        PyErr_Format(PyExc_TypeError, "wait takes one positional argument, the list of refs (%zd given)",
+                     count);
         return -1;
     }
     if (!PyList_Check(out->refs)) {
@@ -735,102 +681,15 @@ static PyObject *cancel_local(PyObject *module, PyObject *ref) {
     }
 }
 
-/* ---- Encoded: a value between encoding and storing ---- */
-
-typedef struct encoded {
-    PyObject_HEAD
-    wr_py_sink *sink;
-} encoded;
-static PyTypeObject *encoded_type;
-
-static PyObject *encode(PyObject *module, PyObject *args, PyObject *kwargs) {
-    (void)module;
-    static char *names[] = {"value", "by_value", NULL};
-    PyObject *value;
-    int by_value = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$p", names, &value, &by_value)) {
-        return NULL;
-    }
-    wr_py_sink *sink = wr_py_sink_take();
-    if (sink == NULL) {
-        return NULL;
-    }
-    sink->refuse_refs = wr_py.client == NULL;
-    encoded *made = NULL;
-    if ((by_value ? wr_py_encode_by_value(sink, value) : wr_py_encode(sink, value)) == 0) {
-        made = PyObject_New(encoded, encoded_type);
-    }
-    if (made == NULL) {
-        wr_py_sink_give(sink);
-        return NULL;
-    }
-    made->sink = sink;
-    return (PyObject *)made;
-}
-
-static void encoded_dealloc(PyObject *self) {
-    wr_py_sink_give(((encoded *)self)->sink);
-    wr_py_free_object(self);
-}
-
-static PyObject *encoded_stream(PyObject *self, void *ignored) {
-    (void)ignored;
-    const wr_py_sink *sink = ((encoded *)self)->sink;
-    return PyBytes_FromStringAndSize((const char *)sink->bytes, (Py_ssize_t)sink->used);
-}
-
-static PyObject *encoded_nbytes(PyObject *self, void *ignored) {
-    (void)ignored;
-    const wr_py_sink *sink = ((encoded *)self)->sink;
-    uint64_t bytes = sink->used;
-    for (uint32_t k = 0; k < sink->buffer_count; k++) {
-        bytes += sink->buffers[k].bytes;
-    }
-    return PyLong_FromUnsignedLongLong(bytes);
-}
-
-static PyObject *encoded_put(PyObject *self, PyObject *ignored) {
-    (void)ignored;
-    return wr_py_client() != NULL ? store(((encoded *)self)->sink, WR_KIND_VALUE) : NULL;
-}
-
-static PyMethodDef encoded_methods[] = {
-    {"put", encoded_put, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-static PyGetSetDef encoded_getset[] = {
-    {"stream", encoded_stream, NULL, NULL, NULL},
-    {"nbytes", encoded_nbytes, NULL, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-static PyType_Slot encoded_slots[] = {
-    {Py_tp_dealloc, encoded_dealloc},
-    {Py_tp_methods, encoded_methods},
-    {Py_tp_getset, encoded_getset},
-    {0, NULL},
-};
-static PyType_Spec encoded_spec = {
-    .name = "whipray._core.Encoded",
-    .basicsize = sizeof(encoded),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = encoded_slots,
-};
-
 static PyMethodDef functions[] = {
     {"get", WR_PY_FUNCTION(get), WR_PY_FASTCALL, NULL},
-    {"put", WR_PY_FUNCTION(put), WR_PY_FASTCALL, NULL},
-    {"put_error", put_error, METH_O, NULL},
     {"wait", WR_PY_FUNCTION(wait_function), WR_PY_FASTCALL, NULL},
     {"watch", watch, METH_VARARGS, NULL},
     {"ready", ready, METH_O, NULL},
     {"cancel_local", cancel_local, METH_O, NULL},
-    {"encode", WR_PY_FUNCTION(encode), METH_VARARGS | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 int wr_py_wait_add(PyObject *module) {
-    return wr_py_add_type(module, "Encoded", &encoded_spec, &encoded_type) != 0 ||
-                   PyModule_AddFunctions(module, functions) != 0
-               ? -1
-               : 0;
+    return PyModule_AddFunctions(module, functions);
 }

@@ -4,10 +4,10 @@
 #include <time.h>
 
 enum {
-    GIL_LOOKS = 64,       /* with the GIL, before an idle worker gives it up */
-    TURN_TASKS = 256,     /* tasks between looks at the clock */
+    GIL_LOOKS = 64,   /* with the GIL, before an idle worker gives it up */
+    TURN_TASKS = 256, /* tasks between looks at the clock */
     BACKLOG_NS = 300000,
-    TURN_NS = 1000000,    /* after which other threads get the GIL: builtins never give it up */
+    TURN_NS = 1000000, /* after which other threads get the GIL: builtins never give it up */
 };
 
 /* ---- Functions: number -> callable and name; actor methods by index ---- */
@@ -196,7 +196,8 @@ static int idle_for(uint64_t spin_ns) {
     return PyErr_CheckSignals();
 }
 
-/* Takes a task into *at, a spare object that is reused while nobody else refers to it. NULL with an exception. */
+/* Takes a task into *at, a spare object that is reused while nobody else refers to it. NULL with an
+ * exception. */
 static wr_py_task *spare(wr_py_task **at) {
     if (WR_LIKELY(*at != NULL && Py_REFCNT((PyObject *)*at) == 1)) {
         return *at;
@@ -352,7 +353,8 @@ static PyObject *claim(PyObject *module, PyObject *args, PyObject *kwargs) {
 static PyObject *idle(PyObject *module, PyObject *args) {
     (void)module;
     unsigned int spin_us = 50;
-    if (!PyArg_ParseTuple(args, "|I", &spin_us) || wr_py_client() == NULL || idle_for((uint64_t)spin_us * 1000) != 0) {
+    if (!PyArg_ParseTuple(args, "|I", &spin_us) || wr_py_client() == NULL ||
+        idle_for((uint64_t)spin_us * 1000) != 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -364,7 +366,8 @@ static PyObject *cancel_wanted(PyObject *module, PyObject *ignored) {
     return PyLong_FromUnsignedLongLong(wr_py.client != NULL ? wr_worker_cancel_wanted(wr_py.client) : 0);
 }
 
-/* Runs in the main thread, where Python runs signal handlers: between bytecodes of the task, if there is one. */
+/* Runs in the main thread, where Python runs signal handlers: between bytecodes of the task, if there is one.
+ */
 static PyObject *cancel_is_current(PyObject *module, PyObject *ignored) {
     (void)module;
     (void)ignored;

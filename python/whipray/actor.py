@@ -18,6 +18,7 @@ from whipray._private.ids import ActorID
 from whipray._private.suggest import nearest
 from whipray.exceptions import (
     ActorAlreadyExistsError,
+    ActorDiedError,
     ActorHandleNotFoundError,
     ActorUnschedulableError,
     TaskUnschedulableError,
@@ -367,13 +368,12 @@ class WeakActorMethod(ActorMethod):
         check_session(info)
         try:
             sessions.call("actor_state", port=info.port, handle=self._core.handle)
-        except ValueError as error:
-            if status_of(error) != "NOT_FOUND":
+            return self._submit(args, kwargs)
+        except (ValueError, ActorDiedError) as error:
+            if status_of(error) not in ("NOT_FOUND", "ACTOR_DIED"):
                 raise
             text = f"Actor({info.meta.class_name}, {info.actor_id.hex()}) has ended: {error}"
-            died = system_error("ACTOR_DIED", text)
-            return _core.put_error(pack_error(died, None))
-        return self._submit(args, kwargs)
+            return _core.put_error(pack_error(system_error("ACTOR_DIED", text), None))
 
 
 def with_options(bound: Any, given: Mapping[str, Any]) -> Any:

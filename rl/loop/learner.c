@@ -1,8 +1,10 @@
 #include "rl/loop/learner.h"
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "rl/loop/batch.h"
 #include "rl/loop/config.h"
+#include "rl/loop/pace.h"
 #include "rl/loop/window.h"
 
 #include <math.h>
@@ -22,7 +24,9 @@ struct wr_rl_learner {
     wr_team *team;
     wr_team *own_team; /* team, if it is not lent */
     uint32_t thread_count;
+    uint32_t active; /* threads of the present update: all, or one */
     learner_thread *threads;
+    wr_pace pace;
 
     float *params, *m, *v;          /* Adam's moments */
     float *grads[WR_RL_SLICES_MAX]; /* one for each slice of a minibatch */
@@ -76,6 +80,7 @@ wr_status wr_rl_learner_new_in(const wr_rl_config *config, wr_team *team, wr_rl_
     wr_batch_shape_init(&l->shape, &l->setup.config, l->setup.ops, &l->setup.net);
     l->team = team;
     l->thread_count = wr_team_members(team);
+    wr_pace_init(&l->pace, l->thread_count);
     l->kl_coeff = (double)config->kl_coeff;
     l->lr = (double)config->lr;
     l->entropy_coeff = (double)config->entropy_coeff;
@@ -287,7 +292,7 @@ static void slice_bounds(uint32_t count, uint32_t slices, uint32_t s, uint32_t *
 
 static void gradients(wr_rl_learner *l, uint32_t member, const uint32_t *order, uint32_t count) {
     const wr_rl_config *c = &l->setup.config;
-    for (uint32_t s = member; s < c->gradient_slices; s += l->thread_count) {
+    for (uint32_t s = member; s < c->gradient_slices; s += l->active) {
         uint32_t begin, end;
         slice_bounds(count, c->gradient_slices, s, &begin, &end);
         memset(l->grads[s], 0, l->setup.net.param_count * sizeof(float));
@@ -321,7 +326,7 @@ static void optimise(wr_rl_learner *l, uint32_t member, uint64_t step, bool last
                           .rate = (float)(l->lr * correct2 / correct1),
                           .epsilon = (float)((double)c->adam_epsilon * correct2),
                           .gradient_scale = scale};
-    const size_t part = (size_t)wr_align_up((count + l->thread_count - 1) / l->thread_count, WR_PAD);
+    const size_t part = (size_t)wr_align_up((count + l->active - 1) / l->active, WR_PAD);
     const size_t begin = part * member < count ? part * member : count;
     const size_t end = begin + part < count ? begin + part : count;
     k->adam(&adam, l->grads, c->gradient_slices, begin, end, l->params, l->m, l->v);
@@ -338,18 +343,18 @@ static void learn_member(void *arg, uint32_t member) {
         l->setup.kernels->transpose(&l->setup.net, l->params, &t->scratch);
     }
     for (uint32_t epoch = 0; epoch < c->epochs; epoch++) {
-        if (epoch % l->thread_count == 0) { /* as many permutations as there are members, one by each */
+        if (epoch % l->active == 0) { /* as many permutations as there are members, one by each */
             if (epoch + member < c->epochs) {
                 shuffle(l, epoch + member, t->order);
             }
             wr_team_barrier(l->team);
         }
         if (epoch + 1 == c->epochs) { /* statistics are of the last epoch */
-            for (uint32_t s = member; s < c->gradient_slices; s += l->thread_count) {
+            for (uint32_t s = member; s < c->gradient_slices; s += l->active) {
                 l->sums[s] = (wr_ppo_sums){0};
             }
         }
-        const uint32_t *order = l->threads[epoch % l->thread_count].order;
+        const uint32_t *order = l->threads[epoch % l->active].order;
         for (uint32_t first = 0; first < n; first += c->minibatch) {
             uint32_t count = n - first < c->minibatch ? n - first : c->minibatch;
             if (first > 0 && 2 * (uint64_t)count < c->minibatch) {
@@ -417,7 +422,15 @@ void wr_rl_learner_learn(wr_rl_learner *l, wr_rl_update_stats *out) {
     l->loss.value_coeff = c->value_coeff;
     l->loss.entropy_coeff = (float)l->entropy_coeff;
     l->loss.kl_coeff = c->use_kl ? (float)l->kl_coeff : 0;
-    wr_team_run(l->team, learn_member, l);
+    const bool alone = wr_pace_choose(&l->pace);
+    const wr_time_ns start = wr_clock_ns();
+    l->active = alone ? 1 : l->thread_count;
+    if (alone) {
+        wr_team_run_alone(l->team, learn_member, l);
+    } else {
+        wr_team_run(l->team, learn_member, l);
+    }
+    wr_pace_note(&l->pace, alone, wr_clock_ns() - start);
     loss_stats(l, out);
     out->samples_trained = l->trained;
     out->kl_coeff = (double)l->loss.kl_coeff;

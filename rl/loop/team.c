@@ -22,6 +22,7 @@ struct wr_team {
     uint32_t count;
     uint32_t started; /* threads that run, members 1 to started */
     member *members;
+    bool alone;    /* the caller works by itself; written only while the others sleep */
     wr_team_fn fn; /* NULL: end */
     void *arg;
     _Alignas(64) _Atomic uint32_t turn; /* one more for each run; what sleepers wait on */
@@ -67,7 +68,7 @@ static void advance_word(_Atomic uint32_t *word, _Atomic uint32_t *sleepers) {
 }
 
 void wr_team_barrier(wr_team *team) {
-    if (team->count == 1) {
+    if (team->count == 1 || team->alone) {
         return;
     }
     uint32_t turn = atomic_load_explicit(&team->barrier_turn, memory_order_relaxed);
@@ -105,6 +106,12 @@ void wr_team_run(wr_team *team, wr_team_fn fn, void *arg) {
     }
     fn(arg, 0);
     wr_team_barrier(team);
+}
+
+void wr_team_run_alone(wr_team *team, wr_team_fn fn, void *arg) {
+    team->alone = true;
+    fn(arg, 0);
+    team->alone = false;
 }
 
 uint32_t wr_team_members(const wr_team *team) {

@@ -20,6 +20,8 @@ WR_MUST_USE wr_status wr_team_new(uint32_t members, wr_team **out, wr_error *err
 void wr_team_free(wr_team *team); /* accepts NULL; not during a run */
 uint32_t wr_team_members(const wr_team *team);
 void wr_team_run(wr_team *team, wr_team_fn fn, void *arg);
-void wr_team_barrier(wr_team *team); /* by every member, inside a run */
+/* By the caller alone, as the only member; the others sleep on. */
+void wr_team_run_alone(wr_team *team, wr_team_fn fn, void *arg);
+void wr_team_barrier(wr_team *team); /* by every member of a run, inside it */
 
 WR_END_DECLS

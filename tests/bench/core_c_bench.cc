@@ -110,7 +110,8 @@ void PutLarge(Driver &driver) {
     wr_view view;
     const uint8_t *data = nullptr;
     uint64_t found = 0;
-    Check(wr_view_get(driver.get(), ref, &view, nullptr) == WR_OK && wr_view_buffer(&view, 0, &data, &found), "large view");
+    Check(wr_view_get(driver.get(), ref, &view, nullptr) == WR_OK && wr_view_buffer(&view, 0, &data, &found),
+          "large view");
     gets.push_back((double)(Now() - begin));
     Check(found == bytes && memcmp(data, from.data(), bytes) == 0, "large bytes");
     wr_unref(driver.get(), ref);

@@ -1,10 +1,10 @@
-/* tests/bench/pool_bench.c: what the pool costs, in C, with real processes: the main process is the raylet; driver and workers are
- * forked and open the pool anew.
+/* tests/bench/pool_bench.c: what the pool costs, in C, with real processes: the main process is the raylet;
+ * driver and workers are forked and open the pool anew.
  *
  *   pool_bench [--tiny] [--workers N]
  *
- * One JSON line per measure: {"metric", "value", "unit", "min", "max"}; value is the median of the rounds (a percentile for round
- * trips). Every result is checked, and a worker's pid must differ from the driver's.
+ * One JSON line per measure: {"metric", "value", "unit", "min", "max"}; value is the median of the rounds (a
+ * percentile for round trips). Every result is checked, and a worker's pid must differ from the driver's.
  */
 #include "base/clock.h"
 #include "shm/keeper.h"
@@ -56,8 +56,8 @@ static int compare(const void *a, const void *b) {
 }
 
 static void print(const char *metric, double value, const char *unit, double min, double max) {
-    printf("{\"metric\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"min\": %.4g, \"max\": %.4g}\n", metric, value, unit, min,
-           max);
+    printf("{\"metric\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"min\": %.4g, \"max\": %.4g}\n", metric,
+           value, unit, min, max);
     fflush(stdout);
 }
 
@@ -152,9 +152,15 @@ typedef struct driver {
     char prefix[32];
 } driver;
 
-static wr_handle submit(driver *d, int port, uint32_t function, uint32_t arg, const wr_handle *refs, uint32_t ref_count) {
-    const wr_task_spec spec = {.port = d->b->port[port], .function = function, .args = &arg,
-                               .arg_bytes = ref_count == 0 ? 4 : 0, .refs = refs, .ref_count = ref_count, .max_retries = 3};
+static wr_handle submit(driver *d, int port, uint32_t function, uint32_t arg, const wr_handle *refs,
+                        uint32_t ref_count) {
+    const wr_task_spec spec = {.port = d->b->port[port],
+                               .function = function,
+                               .args = &arg,
+                               .arg_bytes = ref_count == 0 ? 4 : 0,
+                               .refs = refs,
+                               .ref_count = ref_count,
+                               .max_retries = 3};
     wr_handle handle = 0;
     wr_error err = {0};
     check(wr_proc_submit(d->p, &spec, &handle, &err), "submit", &err);
@@ -199,10 +205,7 @@ static void measure_rate(driver *d, const char *metric, uint32_t n, int port) {
     uint32_t rounds = d->b->tiny ? 3 : 9;
     submit_get_drop(d, n, port);
     for (uint32_t r = 0; r < rounds; r++) {
-        wr_proc_counters c0, c1, w0, w1; wr_pool_counters(d->pool, 3, &c0); wr_pool_counters(d->pool, 1, &w0);
         v[r] = submit_get_drop(d, n, port);
-        wr_pool_counters(d->pool, 3, &c1); wr_pool_counters(d->pool, 1, &w1);
-        fprintf(stderr, "%s n %u %.2f M/s driver sleeps %lu wakes %lu worker sleeps %lu wakes %lu\n", metric, n, v[r]/1e6, c1.sleeps-c0.sleeps, c1.wakes-c0.wakes, w1.sleeps-w0.sleeps, w1.wakes-w0.wakes);
     }
     report(d, metric, v, rounds, "1/s");
 }
@@ -462,7 +465,8 @@ static void task_steps(layers *l, double *out) {
     for (uint32_t k = 0; k < l->n; k++) {
         wr_result r;
         require(wr_proc_wait(l->maker, l->handles[k], 0, 0) == WR_OK &&
-                    wr_cell_result(l->b->pool, l->handles[k], &r) == WR_OK, "get");
+                    wr_cell_result(l->b->pool, l->handles[k], &r) == WR_OK,
+                "get");
     }
     out[STEP_GET] = since(at, l->n);
     at = wr_clock_ns();
@@ -549,8 +553,8 @@ static void cost_by_layer(bench *b) {
         large[at] = put_block(&l, 30000, 64);
         event[at] = events(&l);
     }
-    static const char *const names[STEPS] = {"pool.step.submit", "pool.step.take", "pool.step.seal", "pool.step.get",
-                                             "pool.step.drop"};
+    static const char *const names[STEPS] = {"pool.step.submit", "pool.step.take", "pool.step.seal",
+                                             "pool.step.get", "pool.step.drop"};
     for (int s = 0; s < STEPS; s++) {
         print_rounds(names[s], steps[s], rounds, "ns");
     }

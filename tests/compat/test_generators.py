@@ -12,12 +12,14 @@ pytestmark = pytest.mark.usefixtures("cluster")
 
 @ray.remote
 def count(n):
-    yield from range(n)
+    for i in range(n):  # noqa: UP028 - Ray cannot run 'yield from' of an iterator
+        yield i
 
 
 @ray.remote
 def fail_after(n):
-    yield from range(n)
+    for i in range(n):  # noqa: UP028 - Ray cannot run 'yield from' of an iterator
+        yield i
     raise ValueError("in the generator")
 
 
@@ -74,6 +76,7 @@ def test_completed():
 
 
 def test_completed_of_a_failed_one():
+    """Here the end is the error, too; Ray's resolves."""
     with pytest.raises(ValueError):
         ray.get(fail_after.remote(0).completed(), timeout=60)
 
@@ -149,26 +152,20 @@ def test_async_actor_generator():
 
 
 def test_drop_stops_the_producer():
-    tally = Tally.remote()
     stopped = Signal.remote()
 
     @ray.remote(num_cpus=0, _generator_backpressure_num_objects=2)
-    def endless(counter, event):
+    def endless(event):
         try:
             while True:
-                ray.get(counter.add.remote())
                 yield b"x" * 1000
         finally:
             ray.get(event.send.remote())
 
-    generator = endless.remote(tally, stopped)
+    generator = endless.remote(stopped)
     ray.get(next(generator))
     del generator
-    # A paused producer sees that nobody reads any more, and its own clean-up runs or its worker
-    # is free again: either way another task can take its place.
-    before = ray.get(tally.get.remote())
-    assert ray.get(count.remote(1).completed(), timeout=60) is None
-    assert ray.get(tally.get.remote()) - before < 100
+    assert ray.get(stopped.wait.remote(), timeout=60) is True
 
 
 def test_backpressure():

@@ -171,13 +171,16 @@ def test_local_class():
 
 
 def test_identity_inside_a_value():
-    inner = [1]
-    back = ray.get(ray.put([inner, inner]))
-    assert back[0] is back[1]
     cycle = []
     cycle.append(cycle)
     back = ray.get(ray.put(cycle))
     assert back[0] is back
+
+
+def test_shared_lists_stay_shared():
+    inner = [1]
+    back = ray.get(ray.put([inner, inner]))
+    assert back[0] is back[1]
 
 
 def test_subclasses_keep_their_type():

@@ -8,7 +8,6 @@ import time
 
 import half
 import pytest
-
 from whipray import _core
 
 HERE = pathlib.Path(__file__).parent
@@ -21,7 +20,9 @@ class Cluster:
         double = os.environ.get("WHIPRAY_RAYLET_DOUBLE")
         if not double:
             pytest.skip("WHIPRAY_RAYLET_DOUBLE does not name the raylet double")
-        self.raylet = subprocess.Popen([double], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.raylet = subprocess.Popen(
+            [double], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.socket = self.raylet.stdout.readline().strip()
         self.token = self.raylet.stdout.readline().strip()
         self.workers = []

@@ -1,4 +1,4 @@
-"""A small Python half for the extension's tests: the hooks that whipray itself sets, in their simplest form."""
+"""A small Python half for the extension's tests: whipray's own hooks, in their simplest form."""
 
 import hashlib
 import inspect
@@ -7,7 +7,6 @@ import pickle
 import traceback
 
 import cloudpickle
-
 from whipray import _core
 
 
@@ -110,7 +109,9 @@ def assignment():
         instance = load_function(number)[0](*args, **kwargs)
         del args, kwargs
         names = [n for n in dir(type(instance)) if not n.startswith("__")]
-        _core.set_methods([(getattr(instance, n), f"{type(instance).__name__}.{n}") for n in sorted(names)])
+        _core.set_methods(
+            [(getattr(instance, n), f"{type(instance).__name__}.{n}") for n in sorted(names)]
+        )
         task.finish(None)
         main = getattr(instance, "serve", None)
         if main is not None:

@@ -9,7 +9,6 @@ import time
 import half
 import numpy as np
 import pytest
-
 from whipray import _core
 
 get, put, wait = _core.get, _core.put, _core.wait
@@ -34,7 +33,16 @@ def remote(cluster):
 
 def test_arguments_and_results_of_all_kinds_pass_through_a_worker(remote):
     f = remote(echo)
-    for value in (None, 1, "x" * 1000, b"y" * 70000, [1, {"a": (2.5, None)}], {1, 2}, 2**70, lambda: 1):
+    for value in (
+        None,
+        1,
+        "x" * 1000,
+        b"y" * 70000,
+        [1, {"a": (2.5, None)}],
+        {1, 2},
+        2**70,
+        lambda: 1,
+    ):
         back = get(f.remote(value), timeout=10)
         assert back == value or back() == 1
     assert get(f.remote(1, 2, k=3)) == ((1, 2), {"k": 3})
@@ -111,7 +119,11 @@ def test_large_results_are_read_only_views_that_outlive_their_ref(remote):
 def test_an_exception_arrives_with_its_cause_and_traceback(remote):
     with pytest.raises(half.TaskFailure) as failed:
         get(remote(boom).remote("k"))
-    assert failed.value.cause.args == ("k",) and "in boom" in failed.value.text and failed.value.name == "boom"
+    assert (
+        failed.value.cause.args == ("k",)
+        and "in boom" in failed.value.text
+        and failed.value.name == "boom"
+    )
 
 
 def test_an_argument_that_failed_fails_the_task_without_running_it(remote, tmp_path):
@@ -135,7 +147,9 @@ def test_a_function_that_cannot_be_loaded_is_the_tasks_error(remote):
     bad = Bad()
     with pytest.raises(half.TaskFailure) as failed:
         get(remote(lambda: bad).remote())
-    assert isinstance(failed.value.cause, ZeroDivisionError) and failed.value.name.startswith("function ")
+    assert isinstance(failed.value.cause, ZeroDivisionError) and failed.value.name.startswith(
+        "function "
+    )
 
 
 def test_an_unpicklable_result_or_exception_is_an_error(remote):
@@ -388,7 +402,9 @@ class Counter:
 
 def test_an_actor_keeps_its_state_and_order(own_cluster):
     actor = own_cluster.actor(Counter, 5)
-    assert get([actor.add.remote(k=i) for i in range(1, 1001)]) == [5 + i * (i + 1) // 2 for i in range(1, 1001)]
+    assert get([actor.add.remote(k=i) for i in range(1, 1001)]) == [
+        5 + i * (i + 1) // 2 for i in range(1, 1001)
+    ]
     with pytest.raises(half.TaskFailure) as failed:
         get(actor.fail.remote())
     assert failed.value.name == "Counter.fail"
@@ -443,7 +459,9 @@ def test_a_call_of_a_dead_actor_is_a_ref_that_raises(own_cluster):
 
 def test_a_weak_core_has_no_ref(own_cluster):
     actor = own_cluster.actor(Counter, 3)
-    weak = _core.ActorHandle(_core.ActorCore(actor._core.handle, None, actor._core.extra), actor._methods)
+    weak = _core.ActorHandle(
+        _core.ActorCore(actor._core.handle, None, actor._core.extra), actor._methods
+    )
     assert weak._core.ref is None and weak._core.bound is None
     assert get(weak.add.remote()) == 4 and weak._core.bound is not None
 
@@ -486,7 +504,9 @@ class Turn:
 
 def test_async_methods_are_driven_from_python(own_cluster):
     actor = own_cluster.actor(Async)
-    assert get([actor.quick.remote(1), actor.slow.remote(2), actor.plain.remote(3)], timeout=20) == [1, 2, 3]
+    assert get(
+        [actor.quick.remote(1), actor.slow.remote(2), actor.plain.remote(3)], timeout=20
+    ) == [1, 2, 3]
     with pytest.raises(half.TaskFailure):
         get(actor.slow.remote(None), timeout=20)
     assert get([actor.slow.remote(i) for i in range(50)], timeout=20) == list(range(50))
@@ -496,7 +516,10 @@ class Threaded:
     def serve(self):
         import threading
 
-        threads = [threading.Thread(target=_core.run_lane, args=(lane,), daemon=True) for lane in range(1, 5)]
+        threads = [
+            threading.Thread(target=_core.run_lane, args=(lane,), daemon=True)
+            for lane in range(1, 5)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

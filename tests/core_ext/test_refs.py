@@ -7,7 +7,6 @@ import sys
 import half
 import numpy as np
 import pytest
-
 from whipray import _core
 
 get, put = _core.get, _core.put
@@ -41,7 +40,9 @@ def test_ids_have_their_parts(cluster):
 def test_nil_and_random_ids_are_no_objects(cluster):
     nil, random = _core.ObjectRef.nil(), _core.ObjectRef.from_random()
     assert nil.is_nil() and not random.is_nil() and nil == _core.ObjectRef(b"\xff" * 28)
-    assert random == _core.ObjectRef(random.binary()) and hash(random) == hash(_core.ObjectRef(random.binary()))
+    assert random == _core.ObjectRef(random.binary()) and hash(random) == hash(
+        _core.ObjectRef(random.binary())
+    )
     for ref in (nil, random):
         assert ref.handle == 0
         with pytest.raises(half.SystemFailure):

@@ -10,7 +10,6 @@ import time
 import half
 import numpy as np
 import pytest
-
 from whipray import _core
 
 
@@ -107,7 +106,11 @@ def test_the_welcome_is_a_record(own_cluster):
 
 @pytest.mark.parametrize(
     ("path", "token", "status"),
-    [("/nowhere/at/all", "x", "UNAVAILABLE"), (None, "wrong", "UNAUTHENTICATED"), (None, "", "UNAUTHENTICATED")],
+    [
+        ("/nowhere/at/all", "x", "UNAVAILABLE"),
+        (None, "wrong", "UNAUTHENTICATED"),
+        (None, "", "UNAUTHENTICATED"),
+    ],
 )
 def test_a_connection_that_is_refused_says_why(own_cluster, path, token, status):
     _core.disconnect()
@@ -130,7 +133,12 @@ def test_a_tool_connection_is_independent_of_the_session(own_cluster):
 def test_without_a_session_everything_says_so():
     _core.disconnect()
     assert not _core.is_connected()
-    for call in (lambda: _core.put(1), lambda: _core.get([]), lambda: _core.wait([]), lambda: _core.take(0)):
+    for call in (
+        lambda: _core.put(1),
+        lambda: _core.get([]),
+        lambda: _core.wait([]),
+        lambda: _core.take(0),
+    ):
         with pytest.raises(half.SystemFailure, match="not initialized"):
             call()
     assert _core.counters()["tasks_submitted"] == 0
@@ -227,7 +235,7 @@ def test_a_forked_child_may_drop_what_it_has_and_use_nothing(cluster):
                 said.append("nothing")
             except half.SystemFailure as error:
                 said.append("forked" if "forked" in error.text else error.text)
-        del ref, array, items, tool
+        ref = array = items = tool = None
         return " ".join([*said, str(_core.is_connected())])
 
     assert in_child(child) == "forked forked forked forked forked forked False"
@@ -241,7 +249,7 @@ def test_a_forked_child_may_begin_anew(own_cluster):
         nonlocal ref
         _core.disconnect()
         own_cluster.connect()
-        del ref
+        ref = None
         return str(_core.get(_core.put("new")))
 
     assert in_child(child) == "new"
@@ -272,7 +280,9 @@ def test_the_extension_does_not_import_numpy():
 
 
 def test_only_the_module_init_is_exported():
-    done = subprocess.run(["nm", "-D", "--defined-only", _core.__file__], capture_output=True, text=True)
+    done = subprocess.run(
+        ["nm", "-D", "--defined-only", _core.__file__], capture_output=True, text=True
+    )
     assert [line.split()[-1] for line in done.stdout.splitlines()] == ["PyInit__core"]
 
 

@@ -4,7 +4,6 @@ import inspect
 import random
 
 import pytest
-
 from whipray import _core
 
 NAMES = "abcdef"
@@ -49,7 +48,11 @@ def test_15000_random_calls_get_the_verdict_of_the_real_call():
             args = [0] * rng.randint(0, 5)
             kwargs = {n: 0 for n in rng.sample([*NAMES, "k0", "k1", "zz"], rng.randint(0, 3))}
             good = accepts(function, args, kwargs)
-            assert accepts(sig.check, args, kwargs) == good, (inspect.signature(function), args, kwargs)
+            assert accepts(sig.check, args, kwargs) == good, (
+                inspect.signature(function),
+                args,
+                kwargs,
+            )
             refused += not good
     assert 3000 < refused < 14000
 
@@ -59,7 +62,13 @@ def test_a_refusal_is_worded_as_that_of_bind():
         pass
 
     sig = _core.Sig(inspect.signature(f))
-    for args, kwargs in (((), {}), ((1, 2, 3), {"c": 1}), ((1,), {}), ((1,), {"c": 1, "d": 2}), ((1,), {"a": 1, "c": 2})):
+    for args, kwargs in (
+        ((), {}),
+        ((1, 2, 3), {"c": 1}),
+        ((1,), {}),
+        ((1,), {"c": 1, "d": 2}),
+        ((1,), {"a": 1, "c": 2}),
+    ):
         with pytest.raises(TypeError) as mine:
             sig.check(*args, **kwargs)
         with pytest.raises(TypeError) as theirs:
@@ -86,7 +95,12 @@ def test_more_than_64_parameters_are_checked_too():
     sig = _core.Sig(inspect.signature(namespace["f"]))
     sig.check(*range(70))
     sig.check(*range(69), p69=1)
-    for args, kwargs in ((range(69), {}), (range(71), {}), (range(69), {"p0": 1}), (range(69), {"zz": 1})):
+    for args, kwargs in (
+        (range(69), {}),
+        (range(71), {}),
+        (range(69), {"p0": 1}),
+        (range(69), {"zz": 1}),
+    ):
         with pytest.raises(TypeError):
             sig.check(*args, **kwargs)
 

@@ -7,7 +7,6 @@ import time
 
 import half
 import pytest
-
 from whipray import _core
 
 get, put, wait = _core.get, _core.put, _core.wait

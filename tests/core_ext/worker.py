@@ -4,7 +4,6 @@ import signal
 import sys
 
 import half
-
 from whipray import _core
 
 

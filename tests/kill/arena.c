@@ -7,8 +7,9 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 
-/* The first bytes of the arena say how much of it is used, so that an image carries that too. Parent and victim each have a
- * half: a victim that stands in the middle of an allocation must not be in the parent's way. */
+/* The first bytes of the arena say how much of it is used, so that an image carries that too. Parent and
+ * victim each have a half: a victim that stands in the middle of an allocation must not be in the parent's
+ * way. */
 typedef struct arena_head {
     _Alignas(64) size_t used[2]; /* parent, victim; from the beginning of their half */
     kill_sleep_watch watch;
@@ -33,7 +34,8 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
 int __real_nanosleep(const struct timespec *time, struct timespec *left);
 
 void kill_arena_open(void) {
-    void *memory = mmap(NULL, KILL_ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, KILL_ARENA_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     WR_ASSERT(memory != MAP_FAILED);
     arena = memory;
     arena->used[0] = sizeof(*arena);
@@ -51,7 +53,8 @@ void *kill_arena_new(size_t bytes) {
 }
 
 static bool in_arena(const void *memory) {
-    return (const uint8_t *)memory >= (uint8_t *)arena && (const uint8_t *)memory < (uint8_t *)arena + KILL_ARENA_BYTES;
+    return (const uint8_t *)memory >= (uint8_t *)arena &&
+           (const uint8_t *)memory < (uint8_t *)arena + KILL_ARENA_BYTES;
 }
 
 void *__wrap_calloc(size_t count, size_t bytes) {
@@ -107,7 +110,8 @@ kill_sleep_watch *kill_sleep_watched(void) {
 /* A futex sleep of the victim, shortened, or made so long that only a wake-up ends it. */
 static long sleep_for_real(long number, long args[6]) {
     uint64_t limit_ns = arena->watch.watched ? WATCHED_SLEEP_NS : SHORT_SLEEP_NS;
-    struct timespec limit = {.tv_sec = (time_t)(limit_ns / 1000000000u), .tv_nsec = (long)(limit_ns % 1000000000u)};
+    struct timespec limit = {.tv_sec = (time_t)(limit_ns / 1000000000u),
+                             .tv_nsec = (long)(limit_ns % 1000000000u)};
     long timeout = (long)(uintptr_t)&limit;
     if (number == SYS_futex) {
         args[3] = timeout;

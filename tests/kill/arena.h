@@ -1,9 +1,9 @@
 /* tests/kill/arena.h: one shared region for all that the killer must be able to put back.
  *
- * A victim is a forked process; when it goes on living, the parent goes on with its books. So every private half (books of
- * each process, tables of the keeper) lies in memory that parent and victim share. The killer is linked with --wrap for calloc,
- * realloc and free, which leads the engine's allocations to this arena; nothing in the engine knows of it. What the killer
- * itself needs outside of it comes from malloc.
+ * A victim is a forked process; when it goes on living, the parent goes on with its books. So every private
+ * half (books of each process, tables of the keeper) lies in memory that parent and victim share. The killer
+ * is linked with --wrap for calloc, realloc and free, which leads the engine's allocations to this arena;
+ * nothing in the engine knows of it. What the killer itself needs outside of it comes from malloc.
  */
 #pragma once
 
@@ -20,7 +20,8 @@ void *kill_arena_new(size_t bytes);
 typedef void (*kill_sleep_fn)(void);
 void kill_on_sleep(kill_sleep_fn fn);
 
-/* Of the victim's sleeps on futexes, in the arena. While `watched`, they last until somebody wakes it; 3 s: in vain. */
+/* Of the victim's sleeps on futexes, in the arena. While `watched`, they last until somebody wakes it; 3 s:
+ * in vain. */
 typedef struct kill_sleep_watch {
     volatile bool watched, asleep, in_vain;
 } kill_sleep_watch;

@@ -1,9 +1,10 @@
-/* tests/kill/pool_chaos.c: SIGKILL at random moments under load: real processes over one pool, the raylet in the parent.
+/* tests/kill/pool_chaos.c: SIGKILL at random moments under load: real processes over one pool, the raylet in
+ * the parent.
  *
- * pool_chaos SECONDS SEED. Two drivers submit a mixed load and check every value; three workers and an actor run it. The parent
- * kills one of them every few milliseconds (never the first driver), reaps it and starts another. At the end all must be as
- * at the beginning: no row, candidate, orphan, pair or extent is left. The seed decides who is killed and what is
- * submitted; the moments are the machine's.
+ * pool_chaos SECONDS SEED. Two drivers submit a mixed load and check every value; three workers and an actor
+ * run it. The parent kills one of them every few milliseconds (never the first driver), reaps it and starts
+ * another. At the end all must be as at the beginning: no row, candidate, orphan, pair or extent is left. The
+ * seed decides who is killed and what is submitted; the moments are the machine's.
  */
 #include "base/clock.h"
 #include "shm/keeper.h"
@@ -18,17 +19,25 @@
 #include <sys/wait.h>
 
 enum { DRIVER_1, DRIVER_2, WORKER_1, WORKER_2, WORKER_3, ACTOR, ROLES };
-enum { KIND_VALUE = 1, KIND_ERROR = 2, BATCH_MAX = 100, SPIN_NS = 20000, WINDOW = 4, ENDLESS = 255, KEPT_VALUE = 12345 };
+enum {
+    KIND_VALUE = 1,
+    KIND_ERROR = 2,
+    BATCH_MAX = 100,
+    SPIN_NS = 20000,
+    WINDOW = 4,
+    ENDLESS = 255,
+    KEPT_VALUE = 12345
+};
 enum { STALL_SECONDS = 10, RESULT_BYTES = 3000 };
 
 typedef enum task {
-    TASK_TRIPLE,  /* u32 x: 3 x + 1 */
-    TASK_SUM,     /* references: 1 + the sum of their values */
-    TASK_KEEP,    /* keeps its argument until the next; KEPT_VALUE */
-    TASK_NEST,    /* a handle of a fresh object of value 77 */
-    TASK_HEAP,    /* u32 x: a block of value x */
-    TASK_CALL,    /* actor: u32 id, driver: id; out of order: UINT32_MAX */
-    TASK_ITEMS,   /* generator of as many items as its block's value says: 100 + k */
+    TASK_TRIPLE, /* u32 x: 3 x + 1 */
+    TASK_SUM,    /* references: 1 + the sum of their values */
+    TASK_KEEP,   /* keeps its argument until the next; KEPT_VALUE */
+    TASK_NEST,   /* a handle of a fresh object of value 77 */
+    TASK_HEAP,   /* u32 x: a block of value x */
+    TASK_CALL,   /* actor: u32 id, driver: id; out of order: UINT32_MAX */
+    TASK_ITEMS,  /* generator of as many items as its block's value says: 100 + k */
 } task;
 
 /* What all processes share beside the pool. */
@@ -95,14 +104,18 @@ static wr_result error_result(void) {
 }
 
 /* A block of this process: value, then its low byte up to `stream` bytes. */
-static uint64_t block_new(uint32_t value, uint32_t stream, const wr_handle *refs, uint32_t ref_count, uint32_t links,
-                          uint32_t window) {
+static uint64_t block_new(uint32_t value, uint32_t stream, const wr_handle *refs, uint32_t ref_count,
+                          uint32_t links, uint32_t window) {
     wr_error err = {0};
     uint64_t bytes = wr_block_size(links, ref_count, 0, NULL, window, stream), offset = 0;
     must(wr_proc_heap_alloc(self.proc, bytes, &offset, &err), "heap_alloc", &err);
     uint8_t *base = wr_pool_heap_write(self.pool, offset, bytes);
-    wr_block_header header = {.bytes = bytes, .magic = WR_BLOCK_MAGIC, .link_count = links, .ref_count = ref_count,
-                              .stream_bytes = stream, .stream_window = window};
+    wr_block_header header = {.bytes = bytes,
+                              .magic = WR_BLOCK_MAGIC,
+                              .link_count = links,
+                              .ref_count = ref_count,
+                              .stream_bytes = stream,
+                              .stream_window = window};
     memset(base, 0, bytes - stream);
     memcpy(base, &header, sizeof header);
     wr_block_view view;
@@ -181,8 +194,12 @@ static void run_sum(const wr_claim *claim) {
 /* A task of the worker's own on what it holds; nobody waits for it. */
 static void submit_nested(wr_handle ref) {
     wr_error err = {0};
-    wr_task_spec spec = {.port = self.port, .ring = self.ring[0], .function = TASK_SUM, .max_retries = ENDLESS,
-                         .refs = &ref, .ref_count = 1};
+    wr_task_spec spec = {.port = self.port,
+                         .ring = self.ring[0],
+                         .function = TASK_SUM,
+                         .max_retries = ENDLESS,
+                         .refs = &ref,
+                         .ref_count = 1};
     wr_handle handle = 0;
     must(wr_proc_submit(self.proc, &spec, &handle, &err), "nested submit", &err);
     wr_proc_unref(self.proc, handle);
@@ -317,8 +334,8 @@ static void work(void) {
 
 /* ---- Drivers ---- */
 
-static wr_handle submit(task function, bool to_actor, const void *args, uint8_t arg_bytes, const wr_handle *refs,
-                        uint32_t ref_count, uint8_t max_retries) {
+static wr_handle submit(task function, bool to_actor, const void *args, uint8_t arg_bytes,
+                        const wr_handle *refs, uint32_t ref_count, uint8_t max_retries) {
     wr_error err = {0};
     wr_task_spec spec = {
         .port = to_actor ? self.actor_port : self.port,
@@ -502,15 +519,18 @@ static void load_cancelled(uint32_t n) { /* what is cancelled ends as a value or
     }
 }
 
-/* Takes back all credits from `first` on; makes more, until one was not begun yet: that one stops the generator. */
-static uint32_t withdraw(wr_handle generator, wr_handle *items, uint32_t first, uint32_t prepared, uint32_t n) {
+/* Takes back all credits from `first` on; makes more, until one was not begun yet: that one stops the
+ * generator. */
+static uint32_t withdraw(wr_handle generator, wr_handle *items, uint32_t first, uint32_t prepared,
+                         uint32_t n) {
     wr_error err = {0};
     wr_result error = error_result();
     bool withdrawn = false;
     for (uint32_t k = first; k < prepared || (!withdrawn && prepared < n); k++) {
         uint32_t slot, epoch, count = 0;
         if (k == prepared) {
-            must(wr_proc_credit(self.proc, generator, prepared + 1, items + prepared, &count, &err), "credit", &err);
+            must(wr_proc_credit(self.proc, generator, prepared + 1, items + prepared, &count, &err), "credit",
+                 &err);
             prepared += count;
             if (count == 0) { /* the window is full of what runs */
                 k--;
@@ -525,7 +545,8 @@ static uint32_t withdraw(wr_handle generator, wr_handle *items, uint32_t first, 
 static void load_items(uint32_t n) {
     wr_error err = {0};
     wr_handle items[BATCH_MAX + WINDOW] = {0};
-    wr_task_spec spec = {.port = self.port, .ring = self.ring[0], .function = TASK_ITEMS, .max_retries = ENDLESS};
+    wr_task_spec spec = {
+        .port = self.port, .ring = self.ring[0], .function = TASK_ITEMS, .max_retries = ENDLESS};
     spec.block = block_new(n, 64, NULL, 0, 0, WINDOW);
     wr_handle generator = 0;
     must(wr_proc_submit(self.proc, &spec, &generator, &err), "submit", &err);
@@ -548,8 +569,9 @@ static void load_items(uint32_t n) {
 }
 
 static void drive(void) {
-    static void (*const loads[])(uint32_t) = {load_triples, load_chain, load_joined,    load_kept, load_nested,
-                                              load_heap,    load_calls, load_cancelled, load_items};
+    static void (*const loads[])(uint32_t) = {load_triples, load_chain,     load_joined,
+                                              load_kept,    load_nested,    load_heap,
+                                              load_calls,   load_cancelled, load_items};
     while (!stopping()) {
         loads[roll(WR_COUNT_OF(loads))](1 + roll(BATCH_MAX));
         wr_proc_poll(self.proc);
@@ -566,7 +588,8 @@ static struct {
     uint32_t slot;
 } running[ROLES];
 
-static void lost(void *arg, wr_handle handle, uint32_t function, wr_lost_reason reason, uint32_t attempt, wr_result *out) {
+static void lost(void *arg, wr_handle handle, uint32_t function, wr_lost_reason reason, uint32_t attempt,
+                 wr_result *out) {
     (void)arg;
     (void)handle;
     (void)function;
@@ -653,7 +676,8 @@ static void check_baseline(void) {
     for (uint32_t i = 0; i < pool->cell_count; i++) {
         uint64_t word = WR_LOAD(&pool->cells[i].ctl);
         if (wr_state_of(word) != WR_CELL_FREE && leaks++ < 3) {
-            fault("left: cell %u, control word %lx, function %u", i, (unsigned long)word, pool->cells[i].function);
+            fault("left: cell %u, control word %lx, function %u", i, (unsigned long)word,
+                  pool->cells[i].function);
         }
     }
     for (uint32_t e = 0; e < pool->geometry.cell_extents; e++) {
@@ -694,7 +718,8 @@ static void open_world(void) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t seconds = argc > 1 ? strtoul(argv[1], NULL, 10) : 6, seed = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
+    uint64_t seconds = argc > 1 ? strtoul(argv[1], NULL, 10) : 6,
+             seed = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
     if (argc > 3 || seconds == 0 || seconds > 86400) {
         fprintf(stderr, "pool_chaos SECONDS SEED\n");
         return 2;
@@ -749,13 +774,15 @@ int main(int argc, char **argv) {
         bury(role, false);
     }
     check_baseline();
-    printf("%lu s, seed %lu: %lu kills (driver %lu, workers %lu, actor %lu; %lu stood in a task), %lu values checked, %lu typed "
+    printf("%lu s, seed %lu: %lu kills (driver %lu, workers %lu, actor %lu; %lu stood in a task), %lu values "
+           "checked, %lu typed "
            "errors, exit and reap %lu us, at most %lu us; %lu faults\n",
            (unsigned long)seconds, (unsigned long)seed, (unsigned long)all, (unsigned long)kills[DRIVER_2],
            (unsigned long)(kills[WORKER_1] + kills[WORKER_2] + kills[WORKER_3]), (unsigned long)kills[ACTOR],
            (unsigned long)busy, (unsigned long)atomic_load(&shared->checked),
-           (unsigned long)atomic_load(&shared->errors), (unsigned long)(reap_ns / 1000 / (all == 0 ? 1 : all)),
-           (unsigned long)(reap_max_ns / 1000), (unsigned long)atomic_load(&shared->faults));
+           (unsigned long)atomic_load(&shared->errors),
+           (unsigned long)(reap_ns / 1000 / (all == 0 ? 1 : all)), (unsigned long)(reap_max_ns / 1000),
+           (unsigned long)atomic_load(&shared->faults));
     wr_keeper_free(keeper);
     wr_pool_close(pool);
     return atomic_load(&shared->faults) != 0;

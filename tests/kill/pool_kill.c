@@ -1,15 +1,14 @@
-/* tests/kill/pool_kill.c: kills a process of the pool at each instruction of each operation, and looks whether the rest lives.
+/* tests/kill/pool_kill.c: kills a process of the pool at each instruction of each operation, and looks
+ * whether the rest lives.
  *
- * For each scenario and mode, the victim runs its operation instruction by instruction. At a point, a copy of it that
- * stands at that very instruction
- *   mode 0  is killed;
- *   mode 1  stands while all others act and submit anew, and is killed;
- *   mode 2  as 1, but finishes its operation before it is killed;
- *   mode 3  as 2, but lives on;
- *   mode 4  as 3, and meanwhile another process (its creator, or a worker) dies and is reaped.
- * Then the dead are reaped, the survivors go on until all have come to rest, and everything is checked: every result came and
- * is right, nothing ran twice, and nothing is left (world.c; wr_keeper_check). In the place of a dead process a new one
- * begins, and everything is checked again. A victim that is the raylet knows mode 3 only: its death ends the pool.
+ * For each scenario and mode, the victim runs its operation instruction by instruction. At a point, a copy of
+ * it that stands at that very instruction mode 0  is killed; mode 1  stands while all others act and submit
+ * anew, and is killed; mode 2  as 1, but finishes its operation before it is killed; mode 3  as 2, but lives
+ * on; mode 4  as 3, and meanwhile another process (its creator, or a worker) dies and is reaped. Then the
+ * dead are reaped, the survivors go on until all have come to rest, and everything is checked: every result
+ * came and is right, nothing ran twice, and nothing is left (world.c; wr_keeper_check). In the place of a
+ * dead process a new one begins, and everything is checked again. A victim that is the raylet knows mode 3
+ * only: its death ends the pool.
  */
 #include "tests/kill/scenario.h"
 #include "tests/kill/step.h"
@@ -19,7 +18,15 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { MODES = 5, WRITES_MAX = 4096, POINTS_MAX = 1 << 20, ENDLESS = UINT32_MAX, HANG_SECONDS = 20, FED_EVERY = 64, AFTER_ROUNDS = 8 };
+enum {
+    MODES = 5,
+    WRITES_MAX = 4096,
+    POINTS_MAX = 1 << 20,
+    ENDLESS = UINT32_MAX,
+    HANG_SECONDS = 20,
+    FED_EVERY = 64,
+    AFTER_ROUNDS = 8
+};
 
 typedef struct options {
     bool all, fail_fast;
@@ -32,9 +39,10 @@ typedef struct options {
 typedef struct track {
     const kill_scenario *scenario;
     uint32_t mode, length; /* instructions of the operation */
-    uint32_t *writes;      /* instructions after which the pool is another; of the scenario's first track, lent to its others */
+    uint32_t *writes; /* instructions after which the pool is another; of the scenario's first track, lent to
+                         its others */
     uint32_t write_count;
-    uint32_t *points;      /* ascending */
+    uint32_t *points; /* ascending */
     uint32_t count;
 } track;
 
@@ -48,8 +56,8 @@ static kill_image empty_world, set_up, standing;
 /* ---- One point ---- */
 
 static void say(const char *what, const char *text) {
-    printf("%s %s, mode %" PRIu32 ", instruction %" PRIu32 ": %s\n", what, now.track->scenario->name, now.track->mode,
-           now.at, text);
+    printf("%s %s, mode %" PRIu32 ", instruction %" PRIu32 ": %s\n", what, now.track->scenario->name,
+           now.track->mode, now.at, text);
 }
 
 /* A new process in the slot of the dead one works as any other. */
@@ -107,7 +115,8 @@ static void run_point(pid_t victim, bool ended) {
         }
         kill_others(4, who);
         int signal_number = 0;
-        if (mode >= 2 && kill_step_finish(victim, act_while_it_finishes, &who, &signal_number) != KILL_STEP_END) {
+        if (mode >= 2 &&
+            kill_step_finish(victim, act_while_it_finishes, &who, &signal_number) != KILL_STEP_END) {
             kill_wrong("the victim was stopped by signal %d", signal_number);
         }
     }
@@ -300,8 +309,8 @@ static void run_wakes(const options *o) {
         }
     }
     if (points_run != before) {
-        printf("%-50s %6s              %7" PRIu64 " points %4" PRIu64 " failures\n", "wake: sleepers and wakers", "",
-               points_run - before, failures - failures_before);
+        printf("%-50s %6s              %7" PRIu64 " points %4" PRIu64 " failures\n",
+               "wake: sleepers and wakers", "", points_run - before, failures - failures_before);
     }
 }
 
@@ -336,7 +345,8 @@ static void choose_evenly(uint32_t *out, uint32_t count, uint32_t end, uint64_t 
     }
 }
 
-/* Half of the points stand right behind a write to the pool, where what others see has just changed; the rest anywhere. */
+/* Half of the points stand right behind a write to the pool, where what others see has just changed; the rest
+ * anywhere. */
 static void choose_some(track *t, uint32_t count, uint64_t *random) {
     t->count = count;
     t->points = malloc(sizeof(*t->points) * (count + 1));
@@ -391,15 +401,19 @@ static void choose(const options *o, track *tracks, uint32_t track_count) {
 static void on_signal(int number) {
     char text[512];
     int n = snprintf(text, sizeof text, "FAIL %s, mode %" PRIu32 ", instruction %" PRIu32 ": %s\n",
-                     now.track == NULL ? "setting up" : now.track->scenario->name, now.track == NULL ? 0 : now.track->mode,
-                     now.at, number == SIGALRM ? "HANG" : number == SIGABRT ? "abort" : "crash");
+                     now.track == NULL ? "setting up" : now.track->scenario->name,
+                     now.track == NULL ? 0 : now.track->mode, now.at,
+                     number == SIGALRM   ? "HANG"
+                     : number == SIGABRT ? "abort"
+                                         : "crash");
     ssize_t ignored = write(STDOUT_FILENO, text, n < 0 ? 0 : (size_t)n);
     (void)ignored;
     _exit(1);
 }
 
 static int usage(void) {
-    fprintf(stderr, "pool_kill [--all | --sample N] [--scenario S] [--mode M] [--at I] [--seed K] [--points-shown M] [--fail-fast]\n"
+    fprintf(stderr, "pool_kill [--all | --sample N] [--scenario S] [--mode M] [--at I] [--seed K] "
+                    "[--points-shown M] [--fail-fast]\n"
                     "  --all           every instruction of every operation\n"
                     "  --sample N      N points spread over all scenarios and modes (3000)\n"
                     "  --scenario S    only scenarios whose name contains S\n"
@@ -420,16 +434,21 @@ static bool number_of(const char *text, uint64_t max, uint64_t *out) {
 
 static bool read_options(int argc, char **argv, options *o) {
     static const struct option known[] = {
-        {"all", no_argument, NULL, 'a'},        {"sample", required_argument, NULL, 'n'},
-        {"scenario", required_argument, NULL, 's'}, {"mode", required_argument, NULL, 'm'},
-        {"at", required_argument, NULL, 'i'},   {"seed", required_argument, NULL, 'k'},
-        {"points-shown", required_argument, NULL, 'p'}, {"fail-fast", no_argument, NULL, 'f'},
+        {"all", no_argument, NULL, 'a'},
+        {"sample", required_argument, NULL, 'n'},
+        {"scenario", required_argument, NULL, 's'},
+        {"mode", required_argument, NULL, 'm'},
+        {"at", required_argument, NULL, 'i'},
+        {"seed", required_argument, NULL, 'k'},
+        {"points-shown", required_argument, NULL, 'p'},
+        {"fail-fast", no_argument, NULL, 'f'},
         {NULL, 0, NULL, 0},
     };
     *o = (options){.sample = 3000, .seed = 1, .shown = 3, .scenario = "", .mode = -1, .at = -1};
     for (int letter; (letter = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         uint64_t value = 0;
-        if (letter != 'a' && letter != 'f' && letter != 's' && (letter == '?' || !number_of(optarg, UINT32_MAX - 1, &value))) {
+        if (letter != 'a' && letter != 'f' && letter != 's' &&
+            (letter == '?' || !number_of(optarg, UINT32_MAX - 1, &value))) {
             return false;
         }
         switch (letter) {
@@ -462,27 +481,41 @@ static bool read_options(int argc, char **argv, options *o) {
     return optind == argc;
 }
 
-static uint32_t make_tracks(const options *o, track *tracks) {
+/* The tracks of one scenario; all but the first borrow what was measured. */
+static uint32_t make_scenario_tracks(const options *o, const kill_scenario *scenario, track *tracks) {
+    uint32_t first_mode = scenario->victim == RAYLET ? 3 : 0,
+             last_mode = scenario->victim == RAYLET ? 3 : MODES - 1;
     uint32_t count = 0;
-    for (uint32_t s = 0; s < kill_scenario_count; s++) {
-        const kill_scenario *scenario = &kill_scenarios[s];
-        if (strstr(scenario->name, o->scenario) == NULL) {
+    for (uint32_t mode = first_mode; mode <= last_mode; mode++) {
+        if (o->mode >= 0 && o->mode != (int64_t)mode) {
             continue;
         }
-        track *first = NULL;
-        for (uint32_t mode = scenario->victim == RAYLET ? 3 : 0; mode < (scenario->victim == RAYLET ? 4u : MODES); mode++) {
-            if (o->mode >= 0 && o->mode != (int64_t)mode) {
-                continue;
-            }
-            track *t = &tracks[count++];
-            *t = (track){.scenario = scenario, .mode = mode};
-            if (first == NULL) {
-                first = t;
-                measure(t, !o->all && o->at < 0);
-            } else {
-                t->length = first->length;
-                t->writes = first->writes;
-                t->write_count = first->write_count;
+        track *t = &tracks[count++];
+        *t = (track){.scenario = scenario, .mode = mode};
+        if (t == tracks) {
+            measure(t, !o->all && o->at < 0);
+        } else {
+            t->length = tracks->length;
+            t->writes = tracks->writes;
+            t->write_count = tracks->write_count;
+        }
+    }
+    return count;
+}
+
+/* out: owned by the caller. */
+static uint32_t make_tracks(const options *o, track **out) {
+    const kill_table *tables[] = {&kill_task_table, &kill_memory_table, &kill_raylet_table};
+    uint32_t scenarios = 0, count = 0;
+    for (size_t k = 0; k < WR_COUNT_OF(tables); k++) {
+        scenarios += tables[k]->count;
+    }
+    *out = malloc(sizeof(**out) * scenarios * MODES);
+    WR_ASSERT(*out != NULL);
+    for (size_t k = 0; k < WR_COUNT_OF(tables); k++) {
+        for (uint32_t s = 0; s < tables[k]->count; s++) {
+            if (strstr(tables[k]->scenarios[s].name, o->scenario) != NULL) {
+                count += make_scenario_tracks(o, &tables[k]->scenarios[s], *out + count);
             }
         }
     }
@@ -508,9 +541,8 @@ int main(int argc, char **argv) {
     }
     kill_image_take(&empty_world, world->pool);
 
-    track *tracks = malloc(sizeof *tracks * kill_scenario_count * MODES);
-    WR_ASSERT(tracks != NULL);
-    uint32_t count = make_tracks(&o, tracks);
+    track *tracks;
+    uint32_t count = make_tracks(&o, &tracks);
     choose(&o, tracks, count);
     for (uint32_t k = 0; k < count && !(o.fail_fast && failures != 0);) {
         const kill_scenario *scenario = tracks[k].scenario;
@@ -521,8 +553,8 @@ int main(int argc, char **argv) {
             run_track(&tracks[k], o.shown, &shown);
             free(tracks[k].points);
         }
-        printf("%-50s %6" PRIu32 " instructions %7" PRIu64 " points %4" PRIu64 " failures\n", scenario->name, length,
-               points_run - points_before, failures - failures_before);
+        printf("%-50s %6" PRIu32 " instructions %7" PRIu64 " points %4" PRIu64 " failures\n", scenario->name,
+               length, points_run - points_before, failures - failures_before);
     }
     free(tracks);
     if (!(o.fail_fast && failures != 0)) {

@@ -19,7 +19,8 @@ bool kill_step_is_victim(void) {
     return is_victim;
 }
 
-/* The end of an operation is an instruction that is none: a copy stops there itself, whose number it does not know. */
+/* The end of an operation is an instruction that is none: a copy stops there itself, whose number it does not
+ * know. */
 static void end_here(void) {
 #if defined(__x86_64__)
     __asm__ volatile("ud2");

@@ -1,21 +1,14 @@
-/* tests/kill/wakes.c: everything that sleeps in the pool, and everything that must wake it. A lost wake-up costs 100 ms and no
- * result, so only this sees it. */
+/* tests/kill/wakes.c: everything that sleeps in the pool, and everything that must wake it. A lost wake-up
+ * costs 100 ms and no result, so only this sees it. */
 #include "tests/kill/scenario.h"
 #include "tests/kill/step.h"
 
 #define LONG_NS 60000000000u
 
-static wr_proc *proc_of(kill_who who) {
-    return world->proc[who];
-}
-
-static void nothing(void) {
-}
-
 /* ---- What sleeps ---- */
 
 static void wait_for(kill_who who, wr_handle handle) {
-    while (wr_proc_wait(proc_of(who), handle, LONG_NS, 0) == WR_E_INTERRUPTED) {
+    while (wr_proc_wait(kit_proc_of(who), handle, LONG_NS, 0) == WR_E_INTERRUPTED) {
     }
 }
 
@@ -30,16 +23,16 @@ static void rival_waits(void) {
 static void driver_waits_for_one(void) {
     wr_handle handles[2] = {world->a, world->b};
     uint32_t ready;
-    while (wr_proc_wait_many(proc_of(DRIVER), handles, 2, 1, LONG_NS, 0, &ready) == WR_E_INTERRUPTED) {
+    while (wr_proc_wait_many(kit_proc_of(DRIVER), handles, 2, 1, LONG_NS, 0, &ready) == WR_E_INTERRUPTED) {
     }
 }
 
 static void worker_idles(void) {
-    wr_proc_idle(proc_of(WORKER), 0);
+    wr_proc_idle(kit_proc_of(WORKER), 0);
 }
 
 static void actor_idles(void) {
-    wr_proc_idle(proc_of(ACTOR), 0);
+    wr_proc_idle(kit_proc_of(ACTOR), 0);
 }
 
 static void driver_puts(void) { /* one more than it has cells for */
@@ -52,15 +45,15 @@ static void driver_puts(void) { /* one more than it has cells for */
 static void driver_allocates(void) {
     wr_error err = {0};
     uint64_t block;
-    if (wr_proc_heap_alloc(proc_of(DRIVER), 2 * HEAP_UNIT, &block, &err) != WR_OK) {
+    if (wr_proc_heap_alloc(kit_proc_of(DRIVER), 2 * HEAP_UNIT, &block, &err) != WR_OK) {
         kill_wrong("heap_alloc: %s", err.text);
         return;
     }
-    wr_proc_heap_free(proc_of(DRIVER), block);
+    wr_proc_heap_free(kit_proc_of(DRIVER), block);
 }
 
 static void worker_awaits_credit(void) {
-    wr_proc_credit_wait(proc_of(WORKER), &world->claim, 0, LONG_NS);
+    wr_proc_credit_wait(kit_proc_of(WORKER), &world->claim, 0, LONG_NS);
 }
 
 static void raylet_listens(void) {
@@ -76,13 +69,14 @@ static void pending(void) {
 
 static void pending_abroad(void) { /* RIVAL awaits a task of DRIVER */
     pending();
-    wr_proc_share(proc_of(DRIVER), world->a);
-    wr_proc_borrow(proc_of(RIVAL), world->a);
+    wr_proc_share(kit_proc_of(DRIVER), world->a);
+    wr_proc_borrow(kit_proc_of(RIVAL), world->a);
     kill_expect(RIVAL, (kill_out){.handle = world->a, .expect = 16, .may_fail = true});
 }
 
 static void no_retries(void) {
-    world->a = kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 5, .may_fail = true, .no_retries = true});
+    world->a =
+        kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 5, .may_fail = true, .no_retries = true});
     kill_take(WORKER, &world->claim);
 }
 
@@ -93,14 +87,19 @@ static void runs_at_worker(void) {
 
 static void peer_runs_what_is_awaited(void) {
     world->a = kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 5});
-    world->b = kill_submit(DRIVER, &(kill_call){.task = TASK_SUM, .refs = &world->a, .ref_count = 1, .expect = 17});
+    world->b =
+        kill_submit(DRIVER, &(kill_call){.task = TASK_SUM, .refs = &world->a, .ref_count = 1, .expect = 17});
     kill_take(PEER, &world->claim);
 }
 
 static void call_waits(void) {
     world->a = kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 5});
-    world->b = kill_submit(DRIVER, &(kill_call){.task = TASK_SUM, .refs = &world->a, .ref_count = 1, .expect = 17,
-                                                .to_actor = true, .may_fail = true});
+    world->b = kill_submit(DRIVER, &(kill_call){.task = TASK_SUM,
+                                                .refs = &world->a,
+                                                .ref_count = 1,
+                                                .expect = 17,
+                                                .to_actor = true,
+                                                .may_fail = true});
     kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 40, .to_actor = true});
     kill_take(WORKER, &world->claim);
 }
@@ -141,13 +140,13 @@ static void peer_seals(void) {
 static void driver_cancels(void) {
     wr_result error = kill_error_result();
     uint32_t slot, epoch;
-    wr_proc_cancel(proc_of(DRIVER), world->a, &error, &slot, &epoch);
+    wr_proc_cancel(kit_proc_of(DRIVER), world->a, &error, &slot, &epoch);
 }
 
 static void driver_cancels_call(void) {
     wr_result error = kill_error_result();
     uint32_t slot, epoch;
-    wr_proc_cancel(proc_of(DRIVER), world->b, &error, &slot, &epoch);
+    wr_proc_cancel(kit_proc_of(DRIVER), world->b, &error, &slot, &epoch);
     kill_run(WORKER, &world->claim);
 }
 
@@ -178,7 +177,7 @@ static void driver_calls(void) {
 }
 
 static void peer_gives_back(void) {
-    wr_proc_give_back(proc_of(PEER), &world->claim,
+    wr_proc_give_back(kit_proc_of(PEER), &world->claim,
                       WR_LOAD(&world->pool->ports[world->port].ring_of[world->slot[PEER]]) - 1);
 }
 
@@ -195,7 +194,7 @@ static void driver_gives_credit(void) {
     wr_error err = {0};
     wr_handle items[4];
     uint32_t count = 0;
-    if (wr_proc_credit(proc_of(DRIVER), world->a, 2, items, &count, &err) != WR_OK) {
+    if (wr_proc_credit(kit_proc_of(DRIVER), world->a, 2, items, &count, &err) != WR_OK) {
         kill_wrong("credit: %s", err.text);
     }
     for (uint32_t k = 0; k < count; k++) {
@@ -209,8 +208,8 @@ static void poison(void) {
 }
 
 static void worker_blocks(void) {
-    wr_proc_activity(proc_of(WORKER), WR_BLOCKED);
-    wr_proc_activity(proc_of(WORKER), WR_RUNNING);
+    wr_proc_activity(kit_proc_of(WORKER), WR_BLOCKED);
+    wr_proc_activity(kit_proc_of(WORKER), WR_RUNNING);
     kill_run(WORKER, &world->claim);
 }
 
@@ -270,29 +269,32 @@ const kill_wake kill_wakes[] = {
     {"wake: wait, cancelled", RIVAL, pending_abroad, rival_waits, driver_cancels},
     {"wake: wait, its creator died", RIVAL, pending_abroad, rival_waits, driver_dies_then_work},
     {"wake: wait, its worker died", DRIVER, no_retries, driver_waits, worker_dies},
-    {"wake: wait, its worker died after the seal", DRIVER, runs_at_worker, driver_waits, worker_dies_after_seal},
+    {"wake: wait, its worker died after the seal", DRIVER, runs_at_worker, driver_waits,
+     worker_dies_after_seal},
     {"wake: wait for one of two", DRIVER, pending, driver_waits_for_one, worker_works},
     {"wake: wait for one of two, worker died after the seal", DRIVER, runs_at_worker, driver_waits_for_one,
      worker_dies_after_seal},
     {"wake: wait for one of two, poison", DRIVER, pending, driver_waits_for_one, poison},
-    {"wake: idle, submit", WORKER, nothing, worker_idles, driver_submits},
+    {"wake: idle, submit", WORKER, kit_nothing, worker_idles, driver_submits},
     {"wake: idle, submit of another that waits", WORKER, peer_runs_what_is_awaited, worker_idles, peer_seals},
-    {"wake: idle, sealer died after the seal", WORKER, peer_runs_what_is_awaited, worker_idles, peer_dies_after_seal},
-    {"wake: idle, sealer died before it queued", WORKER, peer_runs_what_is_awaited, worker_idles, peer_dies_after_ready},
+    {"wake: idle, sealer died after the seal", WORKER, peer_runs_what_is_awaited, worker_idles,
+     peer_dies_after_seal},
+    {"wake: idle, sealer died before it queued", WORKER, peer_runs_what_is_awaited, worker_idles,
+     peer_dies_after_ready},
     {"wake: idle, given back", WORKER, peer_runs, worker_idles, peer_gives_back},
     {"wake: idle, taker died", WORKER, peer_runs, worker_idles, peer_dies},
-    {"wake: idle, assigned", WORKER, nothing, worker_idles, worker_assigned_elsewhere},
-    {"wake: idle, poison", WORKER, nothing, worker_idles, poison},
-    {"wake: idle actor, call", ACTOR, nothing, actor_idles, driver_calls},
+    {"wake: idle, assigned", WORKER, kit_nothing, worker_idles, worker_assigned_elsewhere},
+    {"wake: idle, poison", WORKER, kit_nothing, worker_idles, poison},
+    {"wake: idle actor, call", ACTOR, kit_nothing, actor_idles, driver_calls},
     {"wake: idle actor, its call may begin", ACTOR, call_waits, actor_idles, worker_seals},
     {"wake: idle actor, sealer died before it woke", ACTOR, call_waits, actor_idles, worker_dies_after_ready},
     {"wake: idle actor, its call was cancelled", ACTOR, call_waits, actor_idles, driver_cancels_call},
-    {"wake: cells granted", DRIVER, nothing, driver_puts, raylet_passes},
-    {"wake: heap granted", DRIVER, nothing, driver_allocates, raylet_passes},
+    {"wake: cells granted", DRIVER, kit_nothing, driver_puts, raylet_passes},
+    {"wake: heap granted", DRIVER, kit_nothing, driver_allocates, raylet_passes},
     {"wake: credit", WORKER, generator_taken, worker_awaits_credit, driver_gives_credit},
     {"wake: credit, consumer died", WORKER, generator_taken, worker_awaits_credit, consumer_dies},
     {"wake: raylet, hungry port", RAYLET, hungry, raylet_listens, driver_submits},
     {"wake: raylet, blocked worker", RAYLET, worker_runs_one_of_two, raylet_listens, worker_blocks},
-    {"wake: raylet, poison", RAYLET, nothing, raylet_listens, poison},
+    {"wake: raylet, poison", RAYLET, kit_nothing, raylet_listens, poison},
 };
 const uint32_t kill_wake_count = WR_COUNT_OF(kill_wakes);

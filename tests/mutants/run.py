@@ -49,21 +49,48 @@ class Detector:
     timeout_s: int
 
 
-def detectors() -> list[Detector]:
+def detectors(scenario: str | None = None) -> list[Detector]:
+    """All detectors, fastest first; every point of `scenario` before every point of all."""
     kill, chaos = str(BUILD / "bin" / "pool_kill"), str(BUILD / "bin" / "pool_chaos")
-    unit = ["ctest", "--test-dir", str(BUILD), "-E", "pool_kill|pool_chaos", "--stop-on-failure", "-j2", "--timeout", "60"]
-    return [
-        Detector("unit tests", unit, 300),
+    unit = [
+        "ctest",
+        "--test-dir",
+        str(BUILD),
+        "-E",
+        "pool_kill|pool_chaos",
+        "--stop-on-failure",
+        "-j2",
+    ]
+    found = [
+        Detector("unit tests", [*unit, "--timeout", "60"], 300),
         Detector("pool_kill --sample 3000", [kill, "--sample", "3000", "--fail-fast"], 300),
         Detector("pool_chaos 8 1", [chaos, "8", "1"], 60),
-        Detector("pool_kill --all", [kill, "--all", "--fail-fast"], 1800),
     ]
+    if scenario is not None:
+        one = [kill, "--all", "--scenario", scenario, "--fail-fast"]
+        found.append(Detector(f'pool_kill --all --scenario "{scenario}"', one, 600))
+    found.append(Detector("pool_kill --all", [kill, "--all", "--fail-fast"], 3600))
+    return found
+
+
+def scenario_of(patch: Path) -> str | None:
+    """Where a patch says that its bug can be seen, should a sample miss it."""
+    for line in patch.read_text().splitlines():
+        if line.startswith("# scenario: "):
+            return line.removeprefix("# scenario: ")
+    return None
 
 
 def run(command: list[str], timeout_s: int) -> tuple[int | None, str]:
     """Exit status (None: it did not end in time) and output of a command and all that it starts."""
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                             start_new_session=True)
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     try:
         output, _ = child.communicate(timeout=timeout_s)
         return child.returncode, output
@@ -94,9 +121,11 @@ def refresh_tree() -> None:
 def build() -> str | None:
     """Builds the detectors; None, or why it cannot be built."""
     if not (BUILD / "build.ninja").exists():
+        options = ["-DCMAKE_BUILD_TYPE=Release", "-DWHIPRAY_PYTHON=OFF"]
+        options.append("-DWHIPRAY_FOLDERS=engine/base;engine/shm")
         status, output = run(
-            ["cmake", "-S", str(TREE), "-B", str(BUILD), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-             "-DWHIPRAY_FOLDERS=engine/base;engine/shm", "-DWHIPRAY_PYTHON=OFF"], 120)
+            ["cmake", "-S", str(TREE), "-B", str(BUILD), "-G", "Ninja", *options], 120
+        )
         if status != 0:
             return output
     status, output = run(["ninja", "-C", str(BUILD), "-j2"], 600)
@@ -104,14 +133,25 @@ def build() -> str | None:
 
 
 def last_lines(output: str, count: int = 3) -> str:
-    telling = [line for line in output.splitlines() if "FAIL" in line or "FAULT" in line or "Failure" in line]
+    words = ("FAIL", "FAULT", "Failure")
+    telling = [line for line in output.splitlines() if any(word in line for word in words)]
     return "\n".join("    " + line[:200] for line in (telling or output.splitlines())[:count])
 
 
 def try_mutant(patch: Path) -> bool:
     name = patch.stem
     refresh_tree()
-    status, output = run(["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", "-d", str(TREE), "-i", str(patch)], 60)
+    apply = [
+        "patch",
+        "-p1",
+        "--fuzz=0",
+        "--no-backup-if-mismatch",
+        "-d",
+        str(TREE),
+        "-i",
+        str(patch),
+    ]
+    status, output = run(apply, 60)
     if status != 0:
         print(f"{name}: THE PATCH DOES NOT APPLY\n{output}", flush=True)
         return False
@@ -119,7 +159,7 @@ def try_mutant(patch: Path) -> bool:
     if wrong is not None:
         print(f"{name}: DOES NOT BUILD\n{wrong[-2000:]}", flush=True)
         return False
-    for detector in detectors():
+    for detector in detectors(scenario_of(patch)):
         began = time.monotonic()
         status, output = run(detector.command, detector.timeout_s)
         if status != 0:
@@ -147,11 +187,17 @@ def try_without() -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="three that are seen fast")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="patches of this folder, without .patch")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="patches of this folder, without .patch"
+    )
     options = parser.parse_args()
-    names = options.names or (QUICK if options.quick else sorted(p.stem for p in HERE.glob("*.patch")))
+    names = options.names or (
+        QUICK if options.quick else sorted(p.stem for p in HERE.glob("*.patch"))
+    )
     unknown = [name for name in names if not (HERE / f"{name}.patch").exists()]
     if unknown:
         parser.error(f"no such planted bug: {', '.join(unknown)}")

@@ -43,6 +43,6 @@ def engine():
     ray = pytest.importorskip("whipray")
     if not hasattr(ray, "init"):
         pytest.skip("the engine is not built here")
-    ray.init(num_cpus=4)
+    ray.init(num_cpus=16)  # runners of several algorithms at once
     yield ray
     ray.shutdown()

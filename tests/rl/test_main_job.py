@@ -53,7 +53,7 @@ def test_the_chart_without_matplotlib_shows_curve_and_target():
     red = (pixels == (200, 80, 60)).all(axis=2)
     assert blue.sum() > 600 and red.sum() > 300
     columns = np.flatnonzero(blue.any(axis=0))
-    assert columns[0] <= 91 and columns[-1] >= 779  # from the first point to the last
+    assert columns[0] <= 93 and columns[-1] >= 779  # from the first point to the last
     assert np.flatnonzero(blue[:, 100])[0] > np.flatnonzero(blue[:, 770])[0]  # it rises
 
 

@@ -4,12 +4,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define POLL_NS (900ull * 1000 * 1000)
 #define WANTED_NS (3000ull * 1000 * 1000) /* files are read for so long after the last poll */
-enum { CHUNK = 64 * 1024, LINE_BYTES_MAX = 16 * 1024, LINES_PER_ANSWER = 500, TAILS_MAX = 4096 };
+enum { CHUNK = 64 * 1024, LINE_BYTES_MAX = 16 * 1024, LINES_PER_ANSWER = 500, TAILS_MAX = 4096, GATHER_MS = 10 };
 
 void shell_log_last(const char *path, char *out, size_t size) {
     out[0] = 0;
@@ -42,6 +43,68 @@ void shell_log_last(const char *path, char *out, size_t size) {
     }
 }
 
+/* Which files grew is the kernel's word; without it (its limit of watches) each file is looked at. While nobody waits for lines,
+ * nothing is read, and the kernel merges what it has to say. */
+void shell_logs_start(wr_shell *sh) {
+    sh->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    sh->inotify.data = sh;
+    if (sh->inotify_fd >= 0 && uv_poll_init(&sh->loop, &sh->inotify, sh->inotify_fd) != 0) {
+        close(sh->inotify_fd);
+        sh->inotify_fd = -1;
+    }
+}
+
+static void on_grown(uv_poll_t *poll, int status, int events) {
+    (void)status, (void)events;
+    wr_shell *sh = poll->data;
+    uv_poll_stop(poll);
+    sh->inotify_armed = false;
+    shell_in(sh, GATHER_MS); /* a writer of many lines is not followed line by line */
+}
+
+static void arm(wr_shell *sh) {
+    bool waits = false;
+    for (uint32_t i = 0; i < sh->ticket_count; i++) {
+        waits |= sh->tickets[i].what == TICKET_LOG;
+    }
+    if (sh->inotify_fd >= 0 && waits && !sh->inotify_armed) {
+        sh->inotify_armed = uv_poll_start(&sh->inotify, UV_READABLE, on_grown) == 0;
+    }
+}
+
+static void read_grown(wr_shell *sh) {
+    union {
+        struct inotify_event align;
+        char bytes[4096];
+    } buffer;
+    ssize_t n;
+    while (sh->inotify_fd >= 0 && (n = read(sh->inotify_fd, buffer.bytes, sizeof buffer.bytes)) > 0) {
+        for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
+            struct inotify_event event;
+            memcpy(&event, buffer.bytes + at, sizeof event);
+            for (uint32_t i = 0; i < sh->tail_count; i++) {
+                sh->tails[i].dirty |= sh->tails[i].watch == event.wd || (event.mask & IN_Q_OVERFLOW) != 0;
+            }
+            at += (ssize_t)(sizeof event + event.len);
+        }
+    }
+}
+
+static void tail_remove(wr_shell *sh, uint32_t at) {
+    if (sh->tails[at].watch >= 0) {
+        inotify_rm_watch(sh->inotify_fd, sh->tails[at].watch);
+    }
+    sh->tails[at] = sh->tails[--sh->tail_count];
+}
+
+void shell_logs_forget(wr_shell *sh, uint32_t job) {
+    for (uint32_t i = 0; i < sh->tail_count; i++) {
+        if (sh->tails[i].job == job) {
+            tail_remove(sh, i--);
+        }
+    }
+}
+
 void shell_logs_add(wr_shell *sh, const char *path, uint32_t job, int pid, bool err) {
     if (sh->tail_count >= TAILS_MAX) {
         return; /* their lines are in their files */
@@ -55,6 +118,8 @@ void shell_logs_add(wr_shell *sh, const char *path, uint32_t job, int pid, bool 
     t->job = job;
     t->pid = pid;
     t->err = err;
+    t->dirty = true;
+    t->watch = sh->inotify_fd >= 0 ? inotify_add_watch(sh->inotify_fd, path, IN_MODIFY) : -1;
 }
 
 void shell_logs_dead(wr_shell *sh, int pid) {
@@ -143,11 +208,13 @@ static bool read_job(wr_shell *sh, shell_job *job) {
             continue;
         }
         struct stat st;
-        if (stat(t->path, &st) == 0 && (uint64_t)st.st_size > t->offset) {
+        bool look = t->dirty || t->dead || t->watch < 0;
+        t->dirty = false;
+        if (look && stat(t->path, &st) == 0 && (uint64_t)st.st_size > t->offset) {
             any |= read_tail(job, t);
         }
         if (t->dead) {
-            sh->tails[i--] = sh->tails[--sh->tail_count];
+            tail_remove(sh, i--);
         }
     }
     return any;
@@ -176,6 +243,7 @@ static void answer(wr_shell *sh, shell_conn *conn, uint64_t request, shell_job *
 
 void shell_logs_tick(wr_shell *sh) {
     uint64_t now = wr_clock_ns();
+    read_grown(sh);
     for (uint32_t i = 0; i < sh->job_count; i++) {
         shell_job *job = sh->jobs[i];
         if (job != NULL && job->log_wanted != 0 && now - job->log_wanted < WANTED_NS) {
@@ -199,6 +267,7 @@ void shell_logs_tick(wr_shell *sh) {
             shell_fail(conn, t.request, &err);
         }
     }
+    arm(sh);
 }
 
 wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
@@ -209,6 +278,7 @@ wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const
     }
     uint32_t cursor = (uint32_t)wr_record_get_int(body, "cursor", 0);
     job->log_wanted = wr_clock_ns();
+    read_grown(sh);
     (void)read_job(sh, job);
     if (job->log_next != cursor) {
         answer(sh, conn, request, job, cursor);
@@ -219,5 +289,6 @@ wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const
     t->job = number;
     t->cursor = cursor;
     t->deadline = job->log_wanted + POLL_NS;
+    arm(sh);
     return WR_E_AGAIN;
 }

@@ -307,6 +307,7 @@ static wr_status start(wr_shell *sh, wr_error *err) {
     if (sh->args.ready_fd >= 0) {
         fcntl(sh->args.ready_fd, F_SETFD, FD_CLOEXEC);
     }
+    shell_logs_start(sh);
     WR_TRY(shell_listen(sh, err));
     if (sh->args.python[0] != 0) {
         (void)shell_fork_of(sh, sh->args.python);

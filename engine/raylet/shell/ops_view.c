@@ -45,11 +45,7 @@ void shell_job_forget(wr_shell *sh, uint32_t number) {
             f->digest_bytes = 0;
         }
     }
-    for (uint32_t i = 0; i < sh->tail_count; i++) {
-        if (sh->tails[i].job == number) {
-            sh->tails[i--] = sh->tails[--sh->tail_count];
-        }
-    }
+    shell_logs_forget(sh, number);
     for (uint32_t i = 0; i < sh->job_count; i++) {
         if (sh->jobs[i] != NULL && sh->jobs[i]->number == number) {
             job_free(sh->jobs[i]);

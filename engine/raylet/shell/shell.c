@@ -386,15 +386,18 @@ void shell_pass(wr_shell *sh) {
     } else if ((next - now) / 1000000 < wait_ms) {
         wait_ms = (next - now) / 1000000 + 1;
     }
-    for (uint32_t i = 0; i < sh->ticket_count; i++) {
-        wait_ms = sh->tickets[i].what == TICKET_LOG && wait_ms > 50 ? 50 : wait_ms;
-    }
     wait_ms = more || sh->again ? 1 : wait_ms;
     uv_timer_start(&sh->timer, on_timer, wait_ms, 0);
 }
 
 void shell_soon(wr_shell *sh) {
     uv_timer_start(&sh->timer, on_timer, 0, 0);
+}
+
+void shell_in(wr_shell *sh, uint64_t ms) {
+    if (uv_timer_get_due_in(&sh->timer) > ms) {
+        uv_timer_start(&sh->timer, on_timer, ms, 0);
+    }
 }
 
 /* ---- The end ---- */

@@ -117,8 +117,8 @@ typedef struct shell_tail {
     char path[WR_PATH_MAX], name[64];
     uint64_t offset;
     uint32_t job;
-    int pid;
-    bool err, dead;
+    int pid, watch; /* of inotify; -1: none, it is looked at each time */
+    bool err, dead, dirty;
 } shell_tail;
 
 typedef struct shell_function {
@@ -191,6 +191,9 @@ struct wr_shell {
     uint32_t env_count, env_capacity;
     shell_ticket *tickets;
     uint32_t ticket_count, ticket_capacity;
+    int inotify_fd;
+    uv_poll_t inotify;
+    bool inotify_armed;
     shell_tail *tails;
     uint32_t tail_count, tail_capacity;
     uint64_t *port_causes; /* [ports] handle of the error object of a dead port */
@@ -222,6 +225,7 @@ struct wr_shell {
 void shell_drain(wr_shell *sh);              /* executes commands, sends messages */
 void shell_pass(wr_shell *sh);               /* keeper pass, facts, tick, drain, timer */
 void shell_soon(wr_shell *sh);               /* a pass as soon as the loop is free */
+void shell_in(wr_shell *sh, uint64_t ms);      /* a pass within that time */
 void shell_end(wr_shell *sh, const char *why); /* the cluster ends */
 void *shell_alloc(size_t bytes);
 char *shell_text(const char *text);
@@ -288,7 +292,9 @@ void shell_gcs_stop(wr_shell *sh);
 wr_status shell_gcs_call(wr_shell *sh, uint64_t ticket, const wr_gcs_request *request, wr_error *err);
 
 /* ---- logs.c ---- */
+void shell_logs_start(wr_shell *sh);
 void shell_logs_add(wr_shell *sh, const char *path, uint32_t job, int pid, bool err);
+void shell_logs_forget(wr_shell *sh, uint32_t job);
 void shell_logs_dead(wr_shell *sh, int pid);
 void shell_logs_tick(wr_shell *sh);
 wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import traceback
 import types
 from collections.abc import Callable
@@ -87,6 +88,10 @@ def system_error(status: str, text: str, hint: str = "") -> BaseException:
 
     The status stays readable as ``error.whipray_status``.
     """
+    if status == "INVALID" and _CLOSED_PORT.fullmatch(text):
+        status, text = "ACTOR_DIED", "the actor has ended, and its last handle is gone"
+    if "::" in text:  # the last lines of a worker, with marks that are for the driver's prefix
+        text = _NAME_LINES.sub("", text)
     said = f"{text} ({hint})" if hint else text
     make = _BY_STATUS.get(status)
     error = make(said) if make is not None else ex.RaySystemError(f"{status}: {said}")
@@ -102,9 +107,13 @@ def status_of(error: BaseException) -> str:
 _stacks: dict[tuple[Any, ...], str] = {}
 """Texts of call stacks by the places in them: errors tend to come from the same places."""
 STACKS_KEPT: Final = 256
+_OWN_FILES: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_CLOSED_PORT: Final = re.compile(r"call: port \d+ is closed")
+_NAME_LINES: Final = re.compile(r"^::(?:task|actor)_name:.*\n?", re.MULTILINE)
 
 
 def _stack_text(trace: types.TracebackType | None) -> str:
+    """The stack of a traceback as text, without Whipray's own functions."""
     places: list[Any] = []
     at = trace
     while at is not None:
@@ -114,7 +123,9 @@ def _stack_text(trace: types.TracebackType | None) -> str:
     key = tuple(places)
     found = _stacks.get(key)
     if found is None:
-        found = "".join(traceback.format_tb(trace))
+        frames = traceback.extract_tb(trace)
+        shown = [frame for frame in frames if not frame.filename.startswith(_OWN_FILES)]
+        found = "".join(traceback.format_list(shown or frames))
         if len(_stacks) >= STACKS_KEPT:
             _stacks.clear()
         _stacks[key] = found
@@ -123,6 +134,8 @@ def _stack_text(trace: types.TracebackType | None) -> str:
 
 def _is_simple(error: BaseException) -> bool:
     """Whether a traceback has one part, and its last line only class and text."""
+    if isinstance(error, ex.RayTaskError):  # its text has the traceback of its cause
+        return True
     return (
         error.__cause__ is None
         and (error.__context__ is None or error.__suppress_context__)

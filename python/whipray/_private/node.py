@@ -235,10 +235,11 @@ def _plain(value: Any) -> str:
 def child_environment() -> dict[str, str]:
     """Environment of the daemons: this one's, with the package to be found."""
     env = dict(os.environ)
-    root = str(PACKAGE.parent)
+    root = PACKAGE.parent
     before = env.get("PYTHONPATH", "")
-    if root not in before.split(os.pathsep):
-        env["PYTHONPATH"] = os.pathsep.join(part for part in (root, before) if part)
+    installed = root.name in ("site-packages", "dist-packages")
+    if not installed and str(root) not in before.split(os.pathsep):
+        env["PYTHONPATH"] = os.pathsep.join(part for part in (str(root), before) if part)
     if config.alias_active:
         for name, value in os.environ.items():
             if name.startswith("RAY_"):

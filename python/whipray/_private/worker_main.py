@@ -308,8 +308,8 @@ def _construct(session: sessions.Session, reply: dict[str, Any]) -> bool:
         sessions.call("actor_ready", ok=0, text=said)
         return False
     _life.instance = instance
-    errors.Origin.actor_repr = lambda: repr(instance)
     if getattr(type(instance), "__repr__", None) is not object.__repr__:
+        errors.Origin.actor_repr = lambda: repr(instance)
         with _errors_are_printed("__repr__"):
             output.actor_name = repr(instance).replace("\n", " ")
     _core.set_methods(_method_table(cls, instance, label))

@@ -48,12 +48,17 @@ class EnvRunner:
         batch: Any = None,
         state: bytes | None = None,
     ) -> None:
-        self._runner = _rl.Runner(config, first, count, 1, iteration)
-        if state is not None:
-            self._runner.set_state(state)
+        self._part = (config, first, count)
+        self.begin(iteration, state)
         if batch is not None:
             self._runner.restore(batch)
         self._buffer = np.empty(self._runner.batch_floats, np.float32)
+
+    def begin(self, iteration: int, state: bytes | None = None) -> None:
+        """Start before `iteration`: from `state`, or with all environments anew."""
+        self._runner = _rl.Runner(*self._part, 1, iteration)
+        if state is not None:
+            self._runner.set_state(state)
 
     def sample(self, weights: Any) -> Any:
         """Play one iteration with `weights`; return its batch, which is valid until the next
@@ -87,12 +92,13 @@ class RunnerGroup:
         self._class = ray.remote(EnvRunner)
         self._parts = parts_of(config["env_count"], runners)
         self.restarts = 0
-        self._actors: list[Any] = []
-        self._sample: list[Any] = []
+        self._actors: list[Any] = [None] * runners
+        self._sample: list[Any] = [None] * runners
         self._last: list[Any] = [None] * runners
         self._states: list[bytes | None] = [None] * runners
         self._iteration = 0
-        self.begin(0, self._states)
+        for index in range(runners):
+            self._start(index)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -106,15 +112,16 @@ class RunnerGroup:
         self._sample[index] = actor.sample.remote
 
     def begin(self, iteration: int, states: list[bytes | None]) -> None:
-        """(Re)start all runners before `iteration`, from `states` where there are any."""
-        self.stop()
+        """Go on before `iteration`, from `states` where there are any."""
         self._iteration = iteration
         self._states = list(states)
         self._last = [None] * len(self._parts)
-        self._actors = [None] * len(self._parts)
-        self._sample = [None] * len(self._parts)
-        for index in range(len(self._parts)):
-            self._start(index)
+        self._ray.get(
+            [
+                actor.begin.remote(iteration, state)
+                for actor, state in zip(self._actors, states, strict=True)
+            ]
+        )
 
     def ask(self, weights: Any) -> list[Any]:
         """Ask all for an iteration with the weights that this reference is of; return their
@@ -141,6 +148,7 @@ class RunnerGroup:
                         raise
                     self._restarts_left -= 1
                     self.restarts += 1
+                    self._ray.kill(self._actors[index])  # it may only have been out of reach
                     self._start(index)
                     refs[index] = self._sample[index](weights)
         return refs
@@ -148,6 +156,7 @@ class RunnerGroup:
     def keep(self, batches: list[Any]) -> None:
         """Note the batches (or their references) that have been learned from."""
         self._last = batches
+        self._states = [None] * len(self._parts)
         self._iteration += 1
 
     def states(self) -> list[tuple[int, int, bytes]]:
@@ -179,7 +188,6 @@ class LocalRunner:
 
     def __init__(self, ray: Any, config: dict[str, Any]) -> None:
         self._ray = ray
-        self._config = config
         self._runner = EnvRunner(config, 0, config["env_count"])
         self.parts = [(0, config["env_count"])]
 
@@ -188,9 +196,7 @@ class LocalRunner:
 
     def begin(self, iteration: int, states: list[bytes | None]) -> None:
         """Start before `iteration`, from a state if there is one."""
-        self._runner = EnvRunner(
-            self._config, 0, self._config["env_count"], iteration, None, states[0]
-        )
+        self._runner.begin(iteration, states[0])
 
     def ask(self, weights: Any) -> list[Any]:
         """Sample now; return a reference to the batch."""

@@ -155,9 +155,9 @@ inline std::string Text(wr_span s) { return std::string(static_cast<const char *
 // A link whose messages wait in a queue until a test asks for them.
 class TestLink {
  public:
-  TestLink(GcsProcess &gcs, bool stream, const char *token = nullptr) {
+  TestLink(GcsProcess &gcs, bool stream, const char *token = nullptr, const std::string &target = "") {
     wr_gcs_link_opts opts = {};
-    target_ = gcs.target();
+    target_ = target.empty() ? gcs.target() : target;
     opts.target = target_.c_str();
     opts.credentials = gcs.Credentials();
     if (token != nullptr) opts.credentials.token = token;
@@ -243,6 +243,11 @@ class TestLink {
       return false;
     });
   }
+  int connects_unlocked() const { return connects_; }  // inside of WaitFor
+  int connects() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return connects_;
+  }
   int new_epochs() {
     std::lock_guard<std::mutex> lock(mutex_);
     return new_epochs_;
@@ -310,11 +315,12 @@ class TestLink {
     wr_gcs_response_free(out);
     return s;
   }
-  static wr_gcs_request Request(wr_gcs_call call, const std::string &key) {
+  static wr_gcs_request Request(wr_gcs_call call, const std::string &key) { return Request(call, key.c_str()); }
+  static wr_gcs_request Request(wr_gcs_call call, const char *key) {  // borrows
     wr_gcs_request r = {};
     r.call = call;
     r.name_space = wr_span_text("ns");
-    r.key = Span(key);
+    r.key = wr_span_text(key);
     r.timeout_ns = 20 * kSecond;
     return r;
   }

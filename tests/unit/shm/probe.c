@@ -10,7 +10,8 @@ void wr_test_seal_without_walk(wr_proc *proc, wr_handle handle) {
     cell->result_kind = 1;
     memset(cell->inline_bytes, 0, sizeof cell->inline_bytes);
     while (!WR_CAS(&cell->ctl, &word,
-                   wr_word(wr_generation_of(handle), WR_CELL_SEALED) | (word & (WR_FLAG_DEPS | WR_FLAG_SHARED)))) {
+                   wr_word(wr_generation_of(handle), WR_CELL_SEALED) |
+                       (word & (WR_FLAG_DEPS | WR_FLAG_SHARED)))) {
     }
 }
 
@@ -51,4 +52,17 @@ void wr_test_event(wr_proc *proc, uint32_t type, uint64_t handle) {
 
 void wr_test_lose_hint(wr_pool *pool, uint16_t port, uint32_t slot) {
     wr_slot_set_remove(&pool->ports[port].nonempty, slot);
+}
+
+uint64_t wr_test_credit_tail(wr_pool *pool, uint64_t block, uint64_t tail) {
+    wr_block_view view;
+    if (wr_block_open(pool, block, &view, NULL) != WR_OK) {
+        return 0;
+    }
+    wr_a64 *at = (wr_a64 *)(void *)(pool->heap_write + ((const uint8_t *)view.credits - pool->heap_read));
+    uint64_t was = WR_LOAD(at);
+    if (tail != 0) {
+        WR_STORE(at, tail);
+    }
+    return was;
 }

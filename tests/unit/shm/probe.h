@@ -1,4 +1,5 @@
-/* tests/unit/shm/probe.h: what a test does behind the API's back: stops half way, or writes where it should not. */
+/* tests/unit/shm/probe.h: what a test does behind the API's back: stops half way, or writes where it should
+ * not. */
 #pragma once
 
 #include "shm/proc.h"
@@ -7,10 +8,14 @@ WR_BEGIN_DECLS
 
 /* The CAS of a seal and nothing after it, as if its process died there. */
 void wr_test_seal_without_walk(wr_proc *proc, wr_handle handle);
-/* Writes `random` to a place derived from it: in cells, slots, ports, rings, the extent table, or the heap. */
+/* Writes `random` to a place derived from it: in cells, slots, ports, rings, the extent table, or the heap.
+ */
 void wr_test_scribble(wr_pool *pool, uint32_t slot, uint64_t random);
 void wr_test_event(wr_proc *proc, uint32_t type, uint64_t handle);
 /* Forgets the hint that a ring is not empty. */
 void wr_test_lose_hint(wr_pool *pool, uint16_t port, uint32_t slot);
+
+/* The tail of a generator's credit ring; sets it, unless `tail` is 0. Returns what it was. */
+uint64_t wr_test_credit_tail(wr_pool *pool, uint64_t block, uint64_t tail);
 
 WR_END_DECLS

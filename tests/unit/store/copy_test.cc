@@ -10,8 +10,8 @@ namespace {
 
 TEST(Copy, EverySizeAndAlignmentArrivesAndNothingBesides) {
   const uint64_t big = WR_COPY_STREAM_MIN;
-  for (uint64_t bytes : {(uint64_t)0, (uint64_t)1, (uint64_t)63, (uint64_t)64, (uint64_t)1000, big - 1, big, big + 1, big + 63,
-                         (uint64_t)2 * WR_COPY_SHARE_MIN + 12345, (uint64_t)5 * WR_COPY_SHARE_MIN + 1}) {
+  for (uint64_t bytes : {(uint64_t)0, (uint64_t)1, (uint64_t)63, (uint64_t)64, (uint64_t)1000, big - 1, big, big + 1,
+                         big + 63, (uint64_t)2 * WR_COPY_SHARE_MIN + 12345, (uint64_t)5 * WR_COPY_SHARE_MIN + 1}) {
     std::vector<uint8_t> from(bytes + 64), to(bytes + 128, 0xee);
     for (uint64_t i = 0; i < from.size(); i++) {
       from[i] = (uint8_t)(i * 131 + (i >> 13));

@@ -226,7 +226,10 @@ TEST_F(Value, ABufferOutsideItsBlockIsNotHandedOut) {
   uint8_t *block = wr_pool_heap_write(keeper_.pool, result.offset, view.block_bytes);
   auto *pair = (uint64_t *)(block + WR_BLOCK_HEADER_BYTES);
   const uint64_t good[2] = {pair[0], pair[1]};
-  const uint64_t bad[][2] = {{good[0], view.block_bytes}, {view.block_bytes + 1, 0}, {UINT64_MAX, 2}, {64, UINT64_MAX},
+  const uint64_t bad[][2] = {{good[0], view.block_bytes},
+                             {view.block_bytes + 1, 0},
+                             {UINT64_MAX, 2},
+                             {64, UINT64_MAX},
                              {UINT64_MAX - 5, UINT64_MAX - 5}};
   const uint8_t *data = nullptr;
   uint64_t bytes = 0;

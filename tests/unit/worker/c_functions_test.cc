@@ -36,7 +36,8 @@ TEST(CFunctions, ADriverInCCallsFunctionsByNameInAWorkerInC) {
   FakeRayletOptions options;
   options.libraries = C_FUNCTIONS_PATH;
   FakeRaylet raylet(options);
-  const pid_t worker = Spawn({C_WORKER_PATH, "--socket", raylet.socket_path, "--token-file", raylet.token_path, "--cookie", "77"});
+  const pid_t worker =
+      Spawn({C_WORKER_PATH, "--socket", raylet.socket_path, "--token-file", raylet.token_path, "--cookie", "77"});
   EXPECT_EQ(0, ExitCode(Spawn({C_DRIVER_PATH, raylet.socket_path, raylet.token_path, C_FUNCTIONS_PATH})));
   raylet.Assign(raylet.SlotOf(worker), WR_ASSIGN_EXIT | WR_PORT_NONE);
   EXPECT_EQ(0, ExitCode(worker));
@@ -46,7 +47,8 @@ TEST(CFunctions, AFunctionThatIsNowhereIsATypedErrorThatNamesItAndTheLibrary) {
   FakeRayletOptions options;
   options.libraries = "/no/such/library.so";
   FakeRaylet raylet(options);
-  const pid_t worker = Spawn({C_WORKER_PATH, "--socket", raylet.socket_path, "--token-file", raylet.token_path, "--cookie", "77"});
+  const pid_t worker =
+      Spawn({C_WORKER_PATH, "--socket", raylet.socket_path, "--token-file", raylet.token_path, "--cookie", "77"});
   Driver driver(raylet);
   wr_ref ref = 0;
   ASSERT_EQ(WR_OK, wr_c_submit(driver.get(), "nowhere", "x", 1, &ref, nullptr));
@@ -65,7 +67,8 @@ TEST(CFunctions, AFunctionsOwnErrorReachesTheDriver) {
   FakeRayletOptions options;
   options.libraries = C_FUNCTIONS_PATH;
   FakeRaylet raylet(options);
-  const pid_t worker = Spawn({C_WORKER_PATH, "--socket", raylet.socket_path, "--token-file", raylet.token_path, "--cookie", ""});
+  const pid_t worker =
+      Spawn({C_WORKER_PATH, "--socket", raylet.socket_path, "--token-file", raylet.token_path, "--cookie", ""});
   Driver driver(raylet);
   wr_ref ref = 0;
   ASSERT_EQ(WR_OK, wr_c_submit(driver.get(), "sum", "xyz", 3, &ref, nullptr));

@@ -413,7 +413,7 @@ TEST(Call, ResultsBelongToTheirTaskAndLane) {
     ASSERT_EQ(WR_NEXT_TASK, wr_worker_next(worker.get(), lane * 100, &tasks[lane]));
     EXPECT_EQ(lane * 100, tasks[lane].lane);
   }
-  EXPECT_EQ(WR_NEXT_NONE, wr_worker_next(worker.get(), 100, &none));  // that lane's task is not done
+  EXPECT_EQ(WR_NEXT_NONE, wr_worker_next(worker.get(), 100, &none));   // that lane's task is not done
   EXPECT_EQ(WR_NEXT_NONE, wr_worker_next(worker.get(), 1023, &none));  // kept for streams
   EXPECT_EQ(WR_NEXT_NONE, wr_worker_next(worker.get(), 5000, &none));
   EXPECT_FALSE(wr_task_seal(worker.get(), &tasks[1]));  // no result yet
@@ -542,7 +542,8 @@ TEST(Call, AForkedChildOfADriverIsRefusedByName) {
     wr_error err = {};
     wr_ref other = 0;
     wr_value value = {};
-    const bool refused = wr_put(driver.get(), &value, &other, &err) == WR_E_STATE && strstr(err.text, "forked") != nullptr;
+    const bool refused =
+        wr_put(driver.get(), &value, &other, &err) == WR_E_STATE && strstr(err.text, "forked") != nullptr;
     wr_unref(driver.get(), ref);
     _exit(refused ? 0 : 1);
   }

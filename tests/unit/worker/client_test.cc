@@ -2,7 +2,8 @@
 
 namespace {
 
-wr_status Open(const std::string &path, const char *token, wr_client_kind kind, wr_error *err, uint64_t timeout_ns = 0) {
+wr_status Open(const std::string &path, const char *token, wr_client_kind kind, wr_error *err,
+               uint64_t timeout_ns = 0) {
   wr_client_opts opts = {};
   opts.kind = kind;
   opts.socket_path = path.c_str();

@@ -66,7 +66,6 @@ class FakeRaylet {
     EXPECT_EQ(WR_OK, wr_pool_create(&geometry, &pool, &err)) << err.text;
     EXPECT_EQ(WR_OK, wr_keeper_new(pool, &keeper, &err)) << err.text;
     EXPECT_EQ(WR_OK, wr_keeper_port_open(keeper, false, &class_port, &err)) << err.text;
-    uint64_t tmp0; EXPECT_EQ(WR_OK, wr_proc_heap_alloc(wr_keeper_proc(keeper), 64, &tmp0, &err));  // TEMPORARY
 
     listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un at = {};
@@ -131,7 +130,8 @@ class FakeRaylet {
     return stats;
   }
 
-  std::unique_ptr<wr_client, void (*)(wr_client *)> Connect(wr_client_kind kind = WR_CLIENT_DRIVER, uint64_t spin_ns = 0) {
+  std::unique_ptr<wr_client, void (*)(wr_client *)> Connect(wr_client_kind kind = WR_CLIENT_DRIVER,
+                                                            uint64_t spin_ns = 0) {
     wr_client_opts opts = {};
     opts.kind = kind;
     opts.socket_path = socket_path.c_str();
@@ -223,8 +223,8 @@ class FakeRaylet {
   static void Lost(void *arg, wr_handle, uint32_t, wr_lost_reason reason, uint32_t, wr_result *out) {
     auto *self = (FakeRaylet *)arg;
     wr_error error = {};
-    WR_FAIL(&error, reason == WR_LOST_OWNER_DIED ? WR_E_OWNER_DIED : WR_E_WORKER_DIED, "the worker process ended (reason %d)",
-            (int)reason);
+    WR_FAIL(&error, reason == WR_LOST_OWNER_DIED ? WR_E_OWNER_DIED : WR_E_WORKER_DIED,
+            "the worker process ended (reason %d)", (int)reason);
     wr_store_error_encode(self->pool, wr_keeper_proc(self->keeper), &error, out);
   }
 
@@ -280,15 +280,16 @@ class FakeRaylet {
       const uint8_t *bytes = nullptr;
       uint32_t count = 0;
       EXPECT_EQ(WR_OK, wr_record_finish(&w, &bytes, &count, nullptr));
-      if (wr_frame_send(peer.conn, answer == WR_OK ? WR_FRAME_REPLY : WR_FRAME_ERROR, frame.request, bytes, count, pass_fd,
-                        UINT64_MAX, nullptr) != WR_OK) {
+      if (wr_frame_send(peer.conn, answer == WR_OK ? WR_FRAME_REPLY : WR_FRAME_ERROR, frame.request, bytes, count,
+                        pass_fd, UINT64_MAX, nullptr) != WR_OK) {
         peer.hung_up = true;
       }
       wr_record_done(&w);
     }
   }
 
-  wr_status Answer(Peer &peer, const std::string &op, const wr_record &in, wr_record_writer *w, int *pass_fd, wr_error *err) {
+  wr_status Answer(Peer &peer, const std::string &op, const wr_record &in, wr_record_writer *w, int *pass_fd,
+                   wr_error *err) {
     if (op == "hello") {
       return Hello(peer, in, w, pass_fd, err);
     }
@@ -340,7 +341,8 @@ class FakeRaylet {
     }
     if (op == "cancel") {
       cancels_asked++;
-      wr_keeper_want_cancel(keeper, (uint32_t)wr_record_get_int(&in, "slot", 0), (wr_handle)wr_record_get_int(&in, "handle", 0));
+      wr_keeper_want_cancel(keeper, (uint32_t)wr_record_get_int(&in, "slot", 0),
+                            (wr_handle)wr_record_get_int(&in, "handle", 0));
       return WR_OK;
     }
     return WR_FAIL(err, WR_E_UNSUPPORTED, "the fake raylet has no op '%s'", op.c_str());
@@ -377,7 +379,8 @@ class FakeRaylet {
       if (actor != WR_PORT_NONE) {
         wr_keeper_port_state(keeper, actor, WR_PORT_OPEN, 0);
       }
-      wr_keeper_assign(keeper, peer.slot, (actor != WR_PORT_NONE ? WR_ASSIGN_ACTOR : 0) | 0x10000u * ++assignments_ | peer.port);
+      wr_keeper_assign(keeper, peer.slot,
+                       (actor != WR_PORT_NONE ? WR_ASSIGN_ACTOR : 0) | 0x10000u * ++assignments_ | peer.port);
       CountTakers();
       wr_record_map_begin(w, "job_config");
       wr_record_list_begin(w, "libraries");

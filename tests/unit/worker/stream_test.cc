@@ -106,14 +106,15 @@ TEST_P(Stream, AReplayAfterTheWorkersDeathSkipsWhatWasSealed) {
   for (int round = 0; round < 10; round++) {
     const wr_ref generator = SubmitGenerator(driver, kExitAt, 300, GetParam(), 1);
     wr_stream *stream = Open(driver, generator);
+    std::unique_ptr<WorkerProcess> dies;
     for (int64_t i = 0; i < 300; i++) {
-      if (i == 140) {  // the worker ends at item 150; its replacement begins anew while items are read
-        auto dies = std::move(worker);
+      if (i == 120) {  // the worker ends at item 150; its replacement begins anew while items are read
+        dies = std::move(worker);
         worker = std::make_unique<WorkerProcess>(raylet);
-        ASSERT_EQ(9, dies->Wait());
       }
       ASSERT_EQ(i, Next(driver, stream)) << round;
     }
+    EXPECT_EQ(9, dies->Wait());
     EXPECT_EQ(-1, Next(driver, stream));
     EXPECT_EQ("", driver.Get(generator));
     wr_stream_close(stream);

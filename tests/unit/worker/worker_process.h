@@ -6,23 +6,23 @@
 #include "tests/unit/worker/fake_raylet.h"
 
 enum TestFunction : uint32_t {
-  kNothing = 0,     // no result: an empty value
-  kEcho = 1,        // its argument bytes
-  kPid = 2,         // of the worker
-  kSum = 3,         // of the int64 in its reference arguments
-  kFlaky = 4,       // fails as long as attempt < first argument byte; asks to be retried
-  kGenerate = 5,    // argument: u64 n; yields 0 .. n - 1
-  kExitAt = 6,      // as kGenerate, but exits the process on attempt 0 after half of the items
-  kUntilWanted = 7, // runs until its cancel is wanted, then fails as cancelled
-  kThree = 8,       // three values, the second with a buffer of 5000 bytes
-  kExit = 9,        // exits the process on attempt 0; then the attempt number
-  kSumNested = 10,  // of the int64 in its nested refs
-  kKeep = 11,       // borrows its first nested ref for good; later calls sum what was kept
-  kAttempt = 12,    // its attempt number
-  kFork = 13,       // forks a child that reads its first argument's buffer and exits: how many bytes it summed up
-  kReturnRef = 14,  // puts 42 and returns a value that names the ref
-  kInner = 15,      // submits kEcho on its own class port and returns its result
-  kBorrowedArg = 16,// as kInner, but the inner task gets the nested ref of its own argument as argument
+  kNothing = 0,       // no result: an empty value
+  kEcho = 1,          // its argument bytes
+  kPid = 2,           // of the worker
+  kSum = 3,           // of the int64 in its reference arguments
+  kFlaky = 4,         // fails as long as attempt < first argument byte; asks to be retried
+  kGenerate = 5,      // argument: u64 n; yields 0 .. n - 1
+  kExitAt = 6,        // as kGenerate, but exits the process on attempt 0 after half of the items
+  kUntilWanted = 7,   // runs until its cancel is wanted, then fails as cancelled
+  kThree = 8,         // three values, the second with a buffer of 5000 bytes
+  kExit = 9,          // exits the process on attempt 0; then the attempt number
+  kSumNested = 10,    // of the int64 in its nested refs
+  kKeep = 11,         // borrows its first nested ref for good; later calls sum what was kept
+  kAttempt = 12,      // its attempt number
+  kFork = 13,         // forks a child that reads its first argument's buffer and exits: how many bytes it summed up
+  kReturnRef = 14,    // puts 42 and returns a value that names the ref
+  kInner = 15,        // submits kEcho on its own class port and returns its result
+  kBorrowedArg = 16,  // as kInner, but the inner task gets the nested ref of its own argument as argument
 };
 
 namespace worker_process {
@@ -119,7 +119,8 @@ inline void ForkAndRead(wr_client *client, wr_task *task) {
   uint64_t bytes = 0;
   int channel[2];
   wr_error err = {};
-  if (wr_view_get(client, task->refs[0], &view, &err) != WR_OK || !wr_view_buffer(&view, 0, &data, &bytes) || pipe(channel) != 0) {
+  if (wr_view_get(client, task->refs[0], &view, &err) != WR_OK || !wr_view_buffer(&view, 0, &data, &bytes) ||
+      pipe(channel) != 0) {
     wr_task_fail(client, task, &err);
     return;
   }
