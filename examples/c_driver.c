@@ -56,10 +56,9 @@ static wr_status connect_driver(const char *socket_path, const char *token, cons
 /* Waits for an int64 and gives the ref back. */
 static wr_status result_of(wr_client *client, wr_ref ref, int64_t *out, wr_error *err) {
     wr_status status;
-    do { /* at least each 100 ms: a place to look at signals */
+    do { /* comes round at least each 100 ms: a place to look at signals */
         pthread_mutex_lock(&books);
-        const bool left =
-            wr_flush(client); /* tasks that found no room are queued as room appears: soon again */
+        const bool left = wr_flush(client); /* true: tasks that found no room wait to be queued */
         pthread_mutex_unlock(&books);
         status = wr_wait(client, ref, left ? 1000000 : UINT64_MAX);
     } while (status == WR_E_INTERRUPTED || status == WR_E_TIMEOUT);

@@ -63,7 +63,7 @@ typedef _Atomic uint32_t wr_a32;
 #define WR_STORE_SEQ(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
 #define WR_CAS(p, expected, v)                                                                               \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, memory_order_acquire)
-/* For the control words that stand in a pair of section 3 (ctl to READY or SEALED before a look at sleepers).
+/* For the control words that stand in a pair of the README (ctl to READY or SEALED before a look at sleepers).
  */
 #define WR_CAS_SEQ(p, expected, v)                                                                           \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_seq_cst, memory_order_seq_cst)

@@ -3,9 +3,9 @@
  *
  * The raylet leases runs of units (1 MiB). A unit is split into 16 pages, or belongs to a large run:
  *
- *   small   <= half a page   pages of one size class: a bitmap of free blocks, and per class a cache of the
- * warmest medium  <= 16 pages      a run of pages inside a unit large                    whole units, and the
- * first pages of a last one; freed runs are kept warm up to a limit
+ *   small    <= half a page   pages of one size class: a bitmap of free blocks; per class the warmest are cached
+ *   medium   <= 16 pages      a run of pages inside a unit
+ *   large                     whole units, and the first pages of a last one; freed runs are kept warm up to a limit
  */
 #include "shm/proc_internal.h"
 

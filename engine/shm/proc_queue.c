@@ -105,7 +105,7 @@ wr_enqueued wr_proc_enqueue(wr_proc *p, uint32_t number, wr_handle handle) {
         wr_proc_publish_core(p);
     }
     WR_STORE_RELAXED(&ring->at[tail & p->pool->ring_mask], handle);
-    WR_STORE_SEQ(&ring->tail, tail + 1); /* before the looks at nonempty and sleepers: section 3, pair 1 */
+    WR_STORE_SEQ(&ring->tail, tail + 1); /* before the looks at nonempty and sleepers: README, pair 1 */
     if (!wr_slot_set_has(&port->nonempty, p->index)) {
         wr_slot_set_add(&port->nonempty, p->index);
     }
@@ -192,7 +192,7 @@ bool wr_proc_flush(wr_proc *p) {
 
 /* ---- Looking for work ---- */
 
-/* The head of a ring can be taken. Of an actor's ring only if it does not wait for its arguments (section 3,
+/* The head of a ring can be taken. Of an actor's ring only if it does not wait for its arguments (README,
  * pair 3). */
 static bool head_ready(const wr_pool *pool, wr_ring *ring, bool actor) {
     uint64_t head = WR_LOAD_SEQ(&ring->head);

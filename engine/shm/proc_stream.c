@@ -2,8 +2,8 @@
  * WR_PORT_NONE, and names them in a ring inside the generator's argument block; the producer claims and seals
  * them in order. So items stay private to the consumer, and back-pressure is the window.
  *
- * The producer's threads that sleep are counted in its slot: the consumer wakes only then. That is a pair as
- * in section 3: tail, then the look at credit_waiters; credit_waiters, then the look at tail.
+ * The producer's threads that sleep are counted in its slot: the consumer wakes only then. That is pair 5
+ * of the README: tail, then the look at credit_waiters; credit_waiters, then the look at tail.
  */
 #include "shm/proc_internal.h"
 

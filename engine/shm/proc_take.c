@@ -139,7 +139,7 @@ static void looked_empty(wr_proc *p, wr_port *port, uint32_t slot, wr_ring *ring
     }
     p->empty_looks = 0;
     wr_slot_set_remove(&port->nonempty, slot);
-    if (WR_LOAD_SEQ(&ring->head) < WR_LOAD_SEQ(&ring->tail)) { /* section 3, pair 4 */
+    if (WR_LOAD_SEQ(&ring->head) < WR_LOAD_SEQ(&ring->tail)) { /* README, pair 4 */
         wr_slot_set_add(&port->nonempty, slot);
     }
 }

@@ -140,6 +140,10 @@ wr_next wr_worker_next(wr_client *client, uint32_t lane_index, wr_task *out) {
             return wanted;
         }
         if (!wr_proc_take(client->proc, lane_index, &l->claim)) {
+            if (WR_UNLIKELY(wr_pool_poisoned(client->pool))) {
+                (void)wr_client_look(client); /* marks the client dead: nothing sleeps on a poisoned pool */
+                return WR_NEXT_DEAD;
+            }
             if (client->lanes_taken == 0) {
                 activity_set(client, WR_IDLE);
             }

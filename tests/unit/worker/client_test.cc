@@ -215,6 +215,23 @@ TEST(Client, AWorkerEndsWhenItsRayletDies) {
   EXPECT_EQ(4, worker.Wait());
 }
 
+TEST(Client, APoisonedPoolEndsWorkersAndAllCallsOfADriver) {
+  FakeRaylet raylet;
+  Driver driver(raylet);
+  WorkerProcess worker(raylet);
+  const wr_ref done = driver.Put(1);
+  EXPECT_EQ(worker.pid, driver.Number(driver.Submit(driver.Call(kPid))));  // it is at work
+  wr_pool_poison(raylet.pool, "a test");
+  EXPECT_EQ(4, worker.Wait());
+  wr_error err = {};
+  wr_ref ref = 0;
+  const wr_call call = driver.Call(kPid);
+  EXPECT_EQ(WR_E_RAYLET_DIED, wr_submit(driver.get(), &call, &ref, &err));
+  EXPECT_NE('\0', err.text[0]);
+  EXPECT_EQ(WR_E_RAYLET_DIED, wr_client_health(driver.get()));
+  driver.Unref(done);
+}
+
 TEST(Client, AWorkerThatIsToldToExitSaysGoodbye) {
   FakeRaylet raylet;
   WorkerProcess worker(raylet);
