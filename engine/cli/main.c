@@ -9,6 +9,7 @@ static const char usage[] =
     "  start --head   start a cluster on this machine\n"
     "  status         what it has and does; exit status 1 if there is none\n"
     "  stop           end it\n"
+    "  --version      prints it\n"
     "Each command explains its options with --help.\n";
 
 int main(int argc, char **argv) {
@@ -20,6 +21,10 @@ int main(int argc, char **argv) {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("whipray " WHIPRAY_VERSION);
+        return 0;
     }
     for (size_t i = 0; i < WR_COUNT_OF(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {

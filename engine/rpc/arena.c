@@ -48,7 +48,8 @@ void *wr_arena_take(wr_arena *arena, size_t bytes) {
         if (c == NULL) {
             return NULL;
         }
-        if (room != CHUNK_BYTES && arena->chunks != NULL) { /* a large piece alone: the open chunk stays open */
+        if (room != CHUNK_BYTES &&
+            arena->chunks != NULL) { /* a large piece alone: the open chunk stays open */
             c->next = arena->chunks->next;
             arena->chunks->next = c;
             arena->used += bytes < arena->bytes_max - arena->used ? bytes : arena->bytes_max - arena->used;

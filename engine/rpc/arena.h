@@ -1,7 +1,8 @@
 /* engine/rpc/arena.h: memory for one unpacked message, with a cap in bytes.
  *
- * protobuf-c knows no limit of its own: a small input can ask for sixty times its size. Every unpack goes through an
- * arena whose cap follows the input's length; past it the unpack fails cleanly. Freed as a whole.
+ * protobuf-c knows no limit of its own: a small input can ask for sixty times its size. Every unpack goes
+ * through an arena whose cap follows the input's length; past it the unpack fails cleanly. Freed as a
+ * whole.
  */
 #pragma once
 

@@ -36,9 +36,11 @@ static bool is_all_zero(const uint8_t *p, uint32_t bytes) {
 
 /* ---- plain to proto: values are borrowed, messages and arrays lie in the arena */
 
-static void *to_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, const char *from, wr_arena *arena);
+static void *to_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, const char *from,
+                      wr_arena *arena);
 
-static bool list_to_proto(const wr_field *f, const ProtobufCFieldDescriptor *p, const char *from, char *to, wr_arena *arena) {
+static bool list_to_proto(const wr_field *f, const ProtobufCFieldDescriptor *p, const char *from, char *to,
+                          wr_arena *arena) {
     const char *items;
     uint32_t count;
     memcpy(&items, from + f->offset, sizeof items);
@@ -48,7 +50,9 @@ static bool list_to_proto(const wr_field *f, const ProtobufCFieldDescriptor *p, 
     if (count == 0) {
         return true;
     }
-    size_t each = f->kind == WR_FIELD_LIST ? sizeof(void *) : f->kind == WR_FIELD_LIST_U32 ? 4 : sizeof(ProtobufCBinaryData);
+    size_t each = f->kind == WR_FIELD_LIST       ? sizeof(void *)
+                  : f->kind == WR_FIELD_LIST_U32 ? 4
+                                                 : sizeof(ProtobufCBinaryData);
     char *array = wr_arena_take(arena, n * each);
     if (array == NULL) {
         return false;
@@ -66,16 +70,18 @@ static bool list_to_proto(const wr_field *f, const ProtobufCFieldDescriptor *p, 
             memcpy(array + i * each, item, 4);
         } else {
             const wr_span *span = (const wr_span *)(const void *)item;
-            ProtobufCBinaryData data = f->kind == WR_FIELD_LIST_ID
-                                           ? (ProtobufCBinaryData){f->bytes, (uint8_t *)(uintptr_t)item}
-                                           : (ProtobufCBinaryData){span->bytes, (uint8_t *)(uintptr_t)span->data};
+            ProtobufCBinaryData data =
+                f->kind == WR_FIELD_LIST_ID
+                    ? (ProtobufCBinaryData){f->bytes, (uint8_t *)(uintptr_t)item}
+                    : (ProtobufCBinaryData){span->bytes, (uint8_t *)(uintptr_t)span->data};
             memcpy(array + i * each, &data, sizeof data);
         }
     }
     return true;
 }
 
-static void *to_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, const char *from, wr_arena *arena) {
+static void *to_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, const char *from,
+                      wr_arena *arena) {
     WR_ASSERT(proto->n_fields == desc->field_count);
     char *to = wr_arena_take(arena, proto->sizeof_message);
     if (to == NULL) {
@@ -126,7 +132,8 @@ static void *to_proto(const wr_struct_desc *desc, const ProtobufCMessageDescript
     return to;
 }
 
-static wr_status pack_message(const ProtobufCMessage *message, uint8_t **out, uint32_t *out_bytes, wr_error *err) {
+static wr_status pack_message(const ProtobufCMessage *message, uint8_t **out, uint32_t *out_bytes,
+                              wr_error *err) {
     size_t bytes = protobuf_c_message_get_packed_size(message);
     if (bytes > INT32_MAX) {
         return WR_FAIL(err, WR_E_LIMIT, "a message of %zu bytes", bytes);
@@ -141,8 +148,8 @@ static wr_status pack_message(const ProtobufCMessage *message, uint8_t **out, ui
     return WR_OK;
 }
 
-wr_status wr_struct_pack(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, const void *from, uint8_t **out,
-                         uint32_t *out_bytes, wr_error *err) {
+wr_status wr_struct_pack(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto,
+                         const void *from, uint8_t **out, uint32_t *out_bytes, wr_error *err) {
     WR_AUTO(wr_arena) arena = NULL;
     WR_TRY(wr_arena_new(SIZE_MAX / 2, &arena, err)); /* ours, not a stranger's: no cap */
     const ProtobufCMessage *message = to_proto(desc, proto, from, arena);
@@ -172,8 +179,8 @@ wr_status wr_cluster_msg_pack(const wr_cluster_msg *msg, uint8_t **out, uint32_t
 
 /* ---- proto to plain: everything in the arena, then one copy into a block */
 
-static wr_status from_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, const char *from, char *to,
-                            wr_arena *arena, wr_error *err);
+static wr_status from_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto,
+                            const char *from, char *to, wr_arena *arena, wr_error *err);
 
 static wr_status out_of_arena(const wr_arena *arena, wr_error *err) {
     return wr_arena_hit_cap(arena) ? WR_FAIL(err, WR_E_LIMIT, "a message that asks for too much memory")
@@ -182,7 +189,8 @@ static wr_status out_of_arena(const wr_arena *arena, wr_error *err) {
 
 static wr_status id_from_proto(const wr_field *f, const ProtobufCBinaryData *data, char *to, wr_error *err) {
     if (data->len != 0 && data->len != f->bytes) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "%s: an id of %zu bytes, must be %u", f->name, data->len, f->bytes);
+        return WR_FAIL(err, WR_E_PROTOCOL, "%s: an id of %zu bytes, must be %u", f->name, data->len,
+                       f->bytes);
     }
     if (data->len != 0) {
         memcpy(to, data->data, f->bytes);
@@ -190,7 +198,8 @@ static wr_status id_from_proto(const wr_field *f, const ProtobufCBinaryData *dat
     return WR_OK;
 }
 
-static wr_status span_from_proto(const wr_field *f, const ProtobufCBinaryData *data, char *to, wr_error *err) {
+static wr_status span_from_proto(const wr_field *f, const ProtobufCBinaryData *data, char *to,
+                                 wr_error *err) {
     if (data->len > UINT32_MAX) {
         return WR_FAIL(err, WR_E_PROTOCOL, "%s: %zu bytes", f->name, data->len);
     }
@@ -199,8 +208,8 @@ static wr_status span_from_proto(const wr_field *f, const ProtobufCBinaryData *d
     return WR_OK;
 }
 
-static wr_status list_from_proto(const wr_field *f, const ProtobufCFieldDescriptor *p, const char *from, char *to,
-                                 wr_arena *arena, wr_error *err) {
+static wr_status list_from_proto(const wr_field *f, const ProtobufCFieldDescriptor *p, const char *from,
+                                 char *to, wr_arena *arena, wr_error *err) {
     size_t n;
     const char *array;
     memcpy(&n, from + p->quantifier_offset, sizeof n);
@@ -228,14 +237,15 @@ static wr_status list_from_proto(const wr_field *f, const ProtobufCFieldDescript
         } else {
             ProtobufCBinaryData data;
             memcpy(&data, array + i * sizeof data, sizeof data);
-            WR_TRY(f->kind == WR_FIELD_LIST_ID ? id_from_proto(f, &data, items, err) : span_from_proto(f, &data, items, err));
+            WR_TRY(f->kind == WR_FIELD_LIST_ID ? id_from_proto(f, &data, items, err)
+                                               : span_from_proto(f, &data, items, err));
         }
     }
     return WR_OK;
 }
 
-static wr_status from_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, const char *from, char *to,
-                            wr_arena *arena, wr_error *err) {
+static wr_status from_proto(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto,
+                            const char *from, char *to, wr_arena *arena, wr_error *err) {
     WR_ASSERT(proto->n_fields == desc->field_count);
     for (uint32_t i = 0; i < desc->field_count; i++) {
         const wr_field *f = &desc->fields[i];
@@ -282,15 +292,16 @@ static wr_status unpack_message(const ProtobufCMessageDescriptor *proto, wr_span
     ProtobufCAllocator allocator = allocator_of(arena);
     *out = protobuf_c_message_unpack(proto, &allocator, bytes.bytes, bytes.data);
     if (*out == NULL) {
-        return wr_arena_hit_cap(arena) ? out_of_arena(arena, err)
-                                       : WR_FAIL(err, WR_E_PROTOCOL, "%u bytes that are no %s", bytes.bytes, proto->short_name);
+        return wr_arena_hit_cap(arena)
+                   ? out_of_arena(arena, err)
+                   : WR_FAIL(err, WR_E_PROTOCOL, "%u bytes that are no %s", bytes.bytes, proto->short_name);
     }
     *out_arena = wr_steal(&arena);
     return WR_OK;
 }
 
-wr_status wr_struct_unpack(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, wr_span bytes, void **out,
-                           wr_error *err) {
+wr_status wr_struct_unpack(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, wr_span bytes,
+                           void **out, wr_error *err) {
     WR_AUTO(wr_arena) arena = NULL;
     ProtobufCMessage *message;
     WR_TRY(unpack_message(proto, bytes, &arena, &message, err));
@@ -302,7 +313,8 @@ wr_status wr_struct_unpack(const wr_struct_desc *desc, const ProtobufCMessageDes
     return wr_struct_dup(desc, plain, 0, 0, out, err);
 }
 
-static wr_status body_from_proto(const Whipray__ClusterMsg *whole, wr_arena *arena, wr_cluster_msg **out, wr_error *err) {
+static wr_status body_from_proto(const Whipray__ClusterMsg *whole, wr_arena *arena, wr_cluster_msg **out,
+                                 wr_error *err) {
     wr_cluster_msg msg = {.type = (uint32_t)whole->body_case};
     const wr_struct_desc *desc = wr_cluster_msg_desc(msg.type);
     if (desc == NULL) {
@@ -331,7 +343,10 @@ wr_status wr_frame_unpack(wr_span bytes, wr_frame *out, wr_error *err) {
     ProtobufCMessage *message;
     WR_TRY(unpack_message(&whipray__frame__descriptor, bytes, &arena, &message, err));
     const Whipray__Frame *frame = (const Whipray__Frame *)message;
-    wr_frame made = {.src = frame->src, .epoch = frame->epoch, .seq = frame->seq, .ack = frame->ack,
+    wr_frame made = {.src = frame->src,
+                     .epoch = frame->epoch,
+                     .seq = frame->seq,
+                     .ack = frame->ack,
                      .session = frame->session != 0};
     if (frame->n_msgs > 0) {
         made.msgs = wr_calloc(frame->n_msgs, sizeof *made.msgs);
@@ -389,14 +404,16 @@ static bool kind_matches(const wr_field *f, const ProtobufCFieldDescriptor *p) {
 
 bool wr_struct_matches(const wr_struct_desc *desc, const ProtobufCMessageDescriptor *proto, wr_error *why) {
     if (proto->n_fields != desc->field_count) {
-        (void)WR_FAIL(why, WR_E_INTERNAL, "%s has %u fields, %s has %u", desc->name, desc->field_count, proto->name, proto->n_fields);
+        (void)WR_FAIL(why, WR_E_INTERNAL, "%s has %u fields, %s has %u", desc->name, desc->field_count,
+                      proto->name, proto->n_fields);
         return false;
     }
     for (uint32_t i = 0; i < desc->field_count; i++) {
         const wr_field *f = &desc->fields[i];
         const ProtobufCFieldDescriptor *p = partner(proto, i);
         if (p->id != i + 1 || strcmp(p->name, f->name) != 0 || !kind_matches(f, p)) {
-            (void)WR_FAIL(why, WR_E_INTERNAL, "%s.%s is not %s.%s = %u", desc->name, f->name, proto->name, p->name, p->id);
+            (void)WR_FAIL(why, WR_E_INTERNAL, "%s.%s is not %s.%s = %u", desc->name, f->name, proto->name,
+                          p->name, p->id);
             return false;
         }
         if (f->desc != NULL && !wr_struct_matches(f->desc, p->descriptor, why)) {

@@ -1,13 +1,14 @@
-/* engine/rpc/credentials.h: what every connection between daemons shows and asks for: RPC and bulk alike. */
+/* engine/rpc/credentials.h: what every connection between daemons shows and asks for: RPC and bulk alike.
+ */
 #pragma once
 
 #include "base/base.h"
 
 WR_BEGIN_DECLS
 
-/* All members are borrowed for the call they are passed to. token: of the cluster, required, 16 to 512 printable bytes.
- * Without a certificate: plaintext. With one: TLS, both sides must show a certificate that tls_ca signed and whose
- * subjectAltName has DNS:whipray. Paths of PEM files. */
+/* All members are borrowed for the call they are passed to. token: of the cluster, required, 16 to 512
+ * printable bytes. Without a certificate: plaintext. With one: TLS, both sides must show a certificate that
+ * tls_ca signed and whose subjectAltName has DNS:whipray. Paths of PEM files. */
 typedef struct wr_rpc_credentials {
     const char *token;
     const char *tls_cert, *tls_key, *tls_ca; /* all three, or all NULL */

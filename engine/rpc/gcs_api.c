@@ -30,14 +30,10 @@ bool wr_gcs_call_of_method(const char *method, wr_gcs_call *out) {
 }
 
 static const wr_field wr_gcs_request_fields[] = {
-    WR_F_U32(wr_gcs_request, call),
-    WR_F_SPAN(wr_gcs_request, name_space),
-    WR_F_SPAN(wr_gcs_request, key),
-    WR_F_SPAN(wr_gcs_request, value),
-    WR_F_FLAG(wr_gcs_request, overwrite),
-    WR_F_FLAG(wr_gcs_request, prefix),
-    WR_F_U32(wr_gcs_request, limit),
-    WR_F_U64(wr_gcs_request, timeout_ns),
+    WR_F_U32(wr_gcs_request, call),       WR_F_SPAN(wr_gcs_request, name_space),
+    WR_F_SPAN(wr_gcs_request, key),       WR_F_SPAN(wr_gcs_request, value),
+    WR_F_FLAG(wr_gcs_request, overwrite), WR_F_FLAG(wr_gcs_request, prefix),
+    WR_F_U32(wr_gcs_request, limit),      WR_F_U64(wr_gcs_request, timeout_ns),
 };
 const wr_struct_desc wr_gcs_request_desc = WR_DESC(wr_gcs_request);
 

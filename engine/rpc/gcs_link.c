@@ -14,8 +14,11 @@
 
 enum { FRAME_BYTES_MAX = 1024 * 1024, ACKS_MAX = 256 };
 static const uint64_t queue_bytes_default = 64ull * 1024 * 1024;
-static const wr_time_ns reopen_ns = 50 * MILLISECOND, reopen_refused_ns = 200 * MILLISECOND, retry_ns = 50 * MILLISECOND,
-                        ack_ns = 100 * MILLISECOND;
+static const wr_time_ns reopen_ns = 10 * MILLISECOND, reopen_refused_ns = 200 * MILLISECOND,
+                        retry_ns = 20 * MILLISECOND, ack_ns = 100 * MILLISECOND;
+/* A GCS that was killed is back within a moment; one that stays away is asked less often. */
+static const wr_time_ns hurry_ns = 20 * MILLISECOND, hurry_long_ns = 200 * MILLISECOND,
+                        hurry_for_ns = 5000 * MILLISECOND;
 
 /* One call of a user, over as many attempts as its deadline allows. */
 typedef struct link_call {
@@ -44,7 +47,7 @@ struct wr_gcs_link {
     bool told_lost;        /* the reason was told before the stream had ended */
     bool greet;            /* a frame must go out, be it empty: the GCS learns who is on this connection */
     bool needs_rereg;      /* the session is new: only a REREG may begin it (L3) */
-    wr_time_ns reopen_at, ack_at;
+    wr_time_ns reopen_at, ack_at, down_since; /* down_since: 0 while connected, or nobody asks */
     uint64_t epoch, cluster_id;
     uint32_t inc;
     wr_session session;
@@ -63,9 +66,11 @@ static void write_next(wr_gcs_link *link) {
         const wr_session_record *r = &link->outside.records[link->outside.head];
         status = wr_frame_outside(link->inc, link->epoch, wr_span_of(r->data, r->bytes), &link->frame, NULL);
         wr_session_acked(&link->outside, link->outside.first_seq + 1);
-    } else if (link->inc != 0 && (wr_session_has_unsent(&link->session) || link->greet || link->session.ack_due >= ACKS_MAX ||
-                                  (link->session.ack_due > 0 && wr_clock_ns() >= link->ack_at))) {
-        status = wr_session_frame(&link->session, link->inc, link->epoch, FRAME_BYTES_MAX, &link->frame, NULL);
+    } else if (link->inc != 0 &&
+               (wr_session_has_unsent(&link->session) || link->greet || link->session.ack_due >= ACKS_MAX ||
+                (link->session.ack_due > 0 && wr_clock_ns() >= link->ack_at))) {
+        status =
+            wr_session_frame(&link->session, link->inc, link->epoch, FRAME_BYTES_MAX, &link->frame, NULL);
         link->greet = false;
     } else {
         return;
@@ -73,7 +78,8 @@ static void write_next(wr_gcs_link *link) {
     if (status == WR_OK) {
         wr_rpc_stream_send(link->stream, link->frame.data, link->frame.bytes);
     } else {
-        wr_rpc_stream_cancel(link->stream); /* no memory: what was not written is written on the next connection */
+        wr_rpc_stream_cancel(
+            link->stream); /* no memory: what was not written is written on the next connection */
     }
 }
 
@@ -83,12 +89,13 @@ static wr_status queue(wr_gcs_link *link, const wr_cluster_msg *msg, wr_error *e
     WR_TRY(wr_cluster_msg_pack(msg, &data, &bytes, err));
     if (bytes > WR_CLUSTER_MSG_BYTES_MAX) {
         wr_free(data);
-        return WR_FAIL(err, WR_E_INVALID, "a message %s of %u bytes, at most %d are possible", wr_cluster_msg_name(msg->type), bytes,
-                       WR_CLUSTER_MSG_BYTES_MAX);
+        return WR_FAIL(err, WR_E_INVALID, "a message %s of %u bytes, at most %d are possible",
+                       wr_cluster_msg_name(msg->type), bytes, WR_CLUSTER_MSG_BYTES_MAX);
     }
     bool in_session = link->inc != 0;
     if (in_session && link->needs_rereg) {
-        if (msg->type != WR_MSG_REREG) { /* L3: the sender has not heard of the new epoch yet, and will send it again */
+        if (msg->type !=
+            WR_MSG_REREG) { /* L3: the sender has not heard of the new epoch yet, and will send it again */
             wr_free(data);
             return WR_OK;
         }
@@ -101,14 +108,16 @@ static wr_status queue(wr_gcs_link *link, const wr_cluster_msg *msg, wr_error *e
     wr_session *to = in_session ? &link->session : &link->outside;
     if (to->bytes + bytes > link->queue_bytes_max) {
         wr_free(data);
-        return WR_FAIL(err, WR_E_LIMIT, "more than %lu bytes wait for the GCS", (unsigned long)link->queue_bytes_max);
+        return WR_FAIL(err, WR_E_LIMIT, "more than %lu bytes wait for the GCS",
+                       (unsigned long)link->queue_bytes_max);
     }
     return wr_session_push(to, data, bytes, err);
 }
 
 wr_status wr_gcs_link_send(wr_gcs_link *link, const wr_cluster_msg *msg, wr_error *err) {
     pthread_mutex_lock(&link->lock);
-    wr_status status = link->closing ? WR_FAIL(err, WR_E_CANCELLED, "the link is being closed") : queue(link, msg, err);
+    wr_status status =
+        link->closing ? WR_FAIL(err, WR_E_CANCELLED, "the link is being closed") : queue(link, msg, err);
     if (status == WR_OK) {
         write_next(link);
     }
@@ -172,7 +181,8 @@ static void on_hello(wr_gcs_link *link, wr_rpc_stream *stream, const wr_msg_hell
     pthread_mutex_unlock(&link->lock);
     if (!same_version) {
         wr_error err = {.status = WR_OK};
-        (void)WR_FAIL(&err, WR_E_VERSION, "the GCS speaks version %u of the cluster's protocol, this program %d", hello->version,
+        (void)WR_FAIL(&err, WR_E_VERSION,
+                      "the GCS speaks version %u of the cluster's protocol, this program %d", hello->version,
                       WR_CLUSTER_VERSION);
         give_up(link, stream, &err);
     } else if (first || new_epoch) {
@@ -273,8 +283,9 @@ static void on_call_done(void *user, wr_status status, wr_span bytes, const wr_e
 
 /* With the lock held. */
 static void start_call(link_call *call) {
-    wr_status status = wr_rpc_client_call(call->link->client, call->method, wr_span_of(call->request, call->request_bytes),
-                                          call->deadline, on_call_done, call, &call->unary, NULL);
+    wr_status status =
+        wr_rpc_client_call(call->link->client, call->method, wr_span_of(call->request, call->request_bytes),
+                           call->deadline, on_call_done, call, &call->unary, NULL);
     if (status != WR_OK) {
         call->unary = NULL;
         call->retry_at = wr_clock_ns() + retry_ns;
@@ -304,7 +315,8 @@ static wr_status read_reply(wr_span bytes, wr_gcs_response **out, wr_error *err)
     WR_TRY(wr_struct_unpack(&wr_gcs_reply_desc, &whipray__gcs_reply__descriptor, bytes, &block, err));
     wr_gcs_reply *reply = block;
     if (reply->status != WR_OK) {
-        wr_status status = WR_FAIL(err, (wr_status)reply->status, "%.*s", (int)(reply->text.bytes < 700 ? reply->text.bytes : 700),
+        wr_status status = WR_FAIL(err, (wr_status)reply->status, "%.*s",
+                                   (int)(reply->text.bytes < 700 ? reply->text.bytes : 700),
                                    reply->text.bytes == 0 ? "" : (const char *)reply->text.data);
         wr_free(block);
         return status;
@@ -334,7 +346,8 @@ static void on_call_done(void *user, wr_status status, wr_span bytes, const wr_e
     finish_call(call, status, response, &own);
 }
 
-wr_status wr_gcs_link_call(wr_gcs_link *link, const wr_gcs_request *request, wr_gcs_call_fn done, void *user, wr_error *err) {
+wr_status wr_gcs_link_call(wr_gcs_link *link, const wr_gcs_request *request, wr_gcs_call_fn done, void *user,
+                           wr_error *err) {
     const char *method = wr_gcs_call_method(request->call);
     if (method == NULL || request->timeout_ns == 0) {
         return WR_FAIL(err, WR_E_INVALID, "a call of the GCS needs a known number and a time limit");
@@ -346,8 +359,8 @@ wr_status wr_gcs_link_call(wr_gcs_link *link, const wr_gcs_request *request, wr_
     wr_time_ns now = wr_clock_ns();
     *call = (link_call){.link = link, .method = method, .done = done, .user = user};
     call->deadline = request->timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + request->timeout_ns;
-    wr_status status = wr_struct_pack(&wr_gcs_request_desc, &whipray__gcs_request__descriptor, request, &call->request,
-                                      &call->request_bytes, err);
+    wr_status status = wr_struct_pack(&wr_gcs_request_desc, &whipray__gcs_request__descriptor, request,
+                                      &call->request, &call->request_bytes, err);
     if (status != WR_OK) {
         wr_free(call);
         return status;
@@ -389,7 +402,8 @@ static void on_waited(void *user, wr_status status, wr_gcs_response *response, c
     pthread_mutex_unlock(&w->lock);
 }
 
-wr_status wr_gcs_link_call_wait(wr_gcs_link *link, const wr_gcs_request *request, wr_gcs_response **out, wr_error *err) {
+wr_status wr_gcs_link_call_wait(wr_gcs_link *link, const wr_gcs_request *request, wr_gcs_response **out,
+                                wr_error *err) {
     WR_ASSERT(!pthread_equal(pthread_self(), link->thread)); /* L4: it would wait for itself */
     waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
     WR_TRY(wr_gcs_link_call(link, request, on_waited, &w, err));
@@ -428,6 +442,14 @@ static wr_time_ns work(wr_gcs_link *link) {
         }
         next = link->stream == NULL && link->reopen_at < next ? link->reopen_at : next;
     }
+    bool waits = (link->wants_stream && !link->ready) || link->calls != NULL;
+    if (waits && !link->closing && !wr_rpc_client_ready(link->client)) {
+        link->down_since = link->down_since == 0 ? now : link->down_since;
+        wr_time_ns again = now + (now - link->down_since < hurry_for_ns ? hurry_ns : hurry_long_ns);
+        next = again < next ? again : next;
+    } else {
+        link->down_since = 0;
+    }
     if (link->ready && link->session.ack_due > 0) {
         write_next(link);
         next = link->session.ack_due > 0 && link->ack_at < next ? link->ack_at : next;
@@ -454,7 +476,8 @@ static void *run(void *user) {
 
 wr_status wr_gcs_link_open(const wr_gcs_link_opts *opts, wr_gcs_link **out, wr_error *err) {
     const wr_gcs_link_callbacks *c = &opts->callbacks;
-    if (opts->target == NULL || (opts->stream && (c->on_connected == NULL || c->on_lost == NULL || c->on_message == NULL))) {
+    if (opts->target == NULL ||
+        (opts->stream && (c->on_connected == NULL || c->on_lost == NULL || c->on_message == NULL))) {
         return WR_FAIL(err, WR_E_INVALID, "a link needs a target, and all callbacks for its stream");
     }
     wr_gcs_link *link = wr_calloc(1, sizeof *link);

@@ -85,11 +85,13 @@ wr_status wr_grpc_bytes(grpc_byte_buffer *buffer, uint8_t **out, uint32_t *out_b
 wr_status wr_rpc_credentials_check(const wr_rpc_credentials *c, wr_error *err) {
     size_t length = c->token == NULL ? 0 : strlen(c->token);
     if (length < TOKEN_MIN || length > TOKEN_MAX) {
-        return WR_FAIL(err, WR_E_INVALID, "the cluster's token must have %d to %d characters", TOKEN_MIN, TOKEN_MAX);
+        return WR_FAIL(err, WR_E_INVALID, "the cluster's token must have %d to %d characters", TOKEN_MIN,
+                       TOKEN_MAX);
     }
     for (size_t i = 0; i < length; i++) {
         if (c->token[i] <= 0x20 || c->token[i] >= 0x7f) {
-            return WR_FAIL(err, WR_E_INVALID, "the cluster's token must be printable characters without blanks");
+            return WR_FAIL(err, WR_E_INVALID,
+                           "the cluster's token must be printable characters without blanks");
         }
     }
     int files = (c->tls_cert != NULL) + (c->tls_key != NULL) + (c->tls_ca != NULL);
@@ -156,7 +158,8 @@ static wr_status pem_read(const wr_rpc_credentials *c, pem_files *out, wr_error 
     return status == WR_OK ? read_pem(c->tls_ca, &out->ca, err) : status;
 }
 
-wr_status wr_grpc_client_credentials(const wr_rpc_credentials *c, grpc_channel_credentials **out, wr_error *err) {
+wr_status wr_grpc_client_credentials(const wr_rpc_credentials *c, grpc_channel_credentials **out,
+                                     wr_error *err) {
     WR_TRY(wr_rpc_credentials_check(c, err));
     if (c->tls_cert == NULL) {
         *out = grpc_insecure_credentials_create();
@@ -167,14 +170,16 @@ wr_status wr_grpc_client_credentials(const wr_rpc_credentials *c, grpc_channel_c
     if (status == WR_OK) {
         grpc_ssl_pem_key_cert_pair pair = {.private_key = pem.key, .cert_chain = pem.cert};
         *out = grpc_ssl_credentials_create_ex(pem.ca, &pair, NULL, NULL);
-        status = *out == NULL ? WR_FAIL(err, WR_E_INVALID, "TLS: %s, %s and %s do not fit together", c->tls_cert, c->tls_key, c->tls_ca)
+        status = *out == NULL ? WR_FAIL(err, WR_E_INVALID, "TLS: %s, %s and %s do not fit together",
+                                        c->tls_cert, c->tls_key, c->tls_ca)
                               : WR_OK;
     }
     pem_done(&pem);
     return status;
 }
 
-wr_status wr_grpc_server_credentials(const wr_rpc_credentials *c, grpc_server_credentials **out, wr_error *err) {
+wr_status wr_grpc_server_credentials(const wr_rpc_credentials *c, grpc_server_credentials **out,
+                                     wr_error *err) {
     WR_TRY(wr_rpc_credentials_check(c, err));
     if (c->tls_cert == NULL) {
         *out = grpc_insecure_server_credentials_create();
@@ -184,11 +189,15 @@ wr_status wr_grpc_server_credentials(const wr_rpc_credentials *c, grpc_server_cr
     wr_status status = pem_read(c, &pem, err);
     if (status == WR_OK) {
         grpc_ssl_pem_key_cert_pair pair = {.private_key = pem.key, .cert_chain = pem.cert};
-        grpc_ssl_server_certificate_config *config = grpc_ssl_server_certificate_config_create(pem.ca, &pair, 1);
-        grpc_ssl_server_credentials_options *options = grpc_ssl_server_credentials_create_options_using_config(
-            GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, config); /* takes config */
-        *out = options == NULL ? NULL : grpc_ssl_server_credentials_create_with_options(options); /* takes options */
-        status = *out == NULL ? WR_FAIL(err, WR_E_INVALID, "TLS: %s, %s and %s do not fit together", c->tls_cert, c->tls_key, c->tls_ca)
+        grpc_ssl_server_certificate_config *config =
+            grpc_ssl_server_certificate_config_create(pem.ca, &pair, 1);
+        grpc_ssl_server_credentials_options *options =
+            grpc_ssl_server_credentials_create_options_using_config(
+                GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, config); /* takes config */
+        *out = options == NULL ? NULL
+                               : grpc_ssl_server_credentials_create_with_options(options); /* takes options */
+        status = *out == NULL ? WR_FAIL(err, WR_E_INVALID, "TLS: %s, %s and %s do not fit together",
+                                        c->tls_cert, c->tls_key, c->tls_ca)
                               : WR_OK;
     }
     pem_done(&pem);

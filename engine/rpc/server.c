@@ -21,10 +21,10 @@ struct wr_rpc_call {
     int cancelled;
     void *user;
     wr_rpc_kind kind;
-    uint32_t pending;   /* batches under way */
-    bool closed;        /* RECV_CLOSE came */
-    bool finished;      /* the status was sent, or need not be */
-    bool told_closed;   /* on_closed was called */
+    uint32_t pending; /* batches under way */
+    bool closed;      /* RECV_CLOSE came */
+    bool finished;    /* the status was sent, or need not be */
+    bool told_closed; /* on_closed was called */
     bool writing;
     bool headers_sent;
     tag accept, close, receive, write, finish;
@@ -78,7 +78,8 @@ static void start_receive(wr_rpc_call *call) {
     start(call, &op, 1, &call->receive);
 }
 
-static void finish(wr_rpc_call *call, grpc_status_code code, const char *text, const void *data, uint32_t bytes) {
+static void finish(wr_rpc_call *call, grpc_status_code code, const char *text, const void *data,
+                   uint32_t bytes) {
     WR_ASSERT(!call->finished);
     call->finished = true;
     if (call->closed && call->cancelled) { /* nobody is there to read it */
@@ -132,8 +133,9 @@ static void accept_next(wr_rpc_server *server) {
     server->calls = call;
     call->pending = 1;
     server->accepting++;
-    grpc_call_error error = grpc_server_request_call(server->server, &call->call, &call->details, &call->metadata,
-                                                     server->queue, server->queue, &call->accept);
+    grpc_call_error error =
+        grpc_server_request_call(server->server, &call->call, &call->details, &call->metadata, server->queue,
+                                 server->queue, &call->accept);
     WR_ASSERT(error == GRPC_CALL_OK);
 }
 
@@ -143,7 +145,8 @@ static bool has_token(const wr_rpc_call *call) {
     for (size_t i = 0; i < call->metadata.count; i++) {
         const grpc_metadata *m = &call->metadata.metadata[i];
         if (grpc_slice_str_cmp(m->key, "authorization") == 0) {
-            found |= wr_bytes_equal_secret(GRPC_SLICE_START_PTR(m->value), GRPC_SLICE_LENGTH(m->value), bearer, strlen(bearer));
+            found |= wr_bytes_equal_secret(GRPC_SLICE_START_PTR(m->value), GRPC_SLICE_LENGTH(m->value),
+                                           bearer, strlen(bearer));
         }
     }
     return found;
@@ -215,7 +218,8 @@ static void on_receive(wr_rpc_call *call) {
         tell_closed(call);
         if (!call->finished) {
             bool stream = call->kind == WR_RPC_STREAM && buffer == NULL;
-            finish(call, stream ? GRPC_STATUS_OK : GRPC_STATUS_INVALID_ARGUMENT, stream ? "" : "no message", NULL, 0);
+            finish(call, stream ? GRPC_STATUS_OK : GRPC_STATUS_INVALID_ARGUMENT, stream ? "" : "no message",
+                   NULL, 0);
         }
         return;
     }
@@ -269,7 +273,8 @@ int wr_rpc_server_port(const wr_rpc_server *server) {
 uint32_t wr_rpc_server_poll(wr_rpc_server *server, wr_time_ns deadline, uint32_t events_max) {
     uint32_t n = 0;
     while (n < events_max) {
-        grpc_event event = grpc_completion_queue_next(server->queue, wr_grpc_deadline(n == 0 ? deadline : 0), NULL);
+        grpc_event event =
+            grpc_completion_queue_next(server->queue, wr_grpc_deadline(n == 0 ? deadline : 0), NULL);
         if (event.type != GRPC_OP_COMPLETE) {
             break;
         }
@@ -301,9 +306,15 @@ wr_status wr_rpc_server_open(const wr_rpc_server_opts *opts, wr_rpc_server **out
     grpc_init();
     grpc_arg args[] = {
         {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ALLOW_REUSEPORT, .value.integer = 0},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = WR_RPC_MESSAGE_BYTES_MAX},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, .value.integer = 1},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, .value.integer = 1000},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+         .value.integer = WR_RPC_MESSAGE_BYTES_MAX},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS,
+         .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+         .value.integer = 1000},
         {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
     };
     grpc_channel_args channel_args = {WR_COUNT_OF(args), args};
@@ -317,7 +328,8 @@ wr_status wr_rpc_server_open(const wr_rpc_server_opts *opts, wr_rpc_server **out
     grpc_server_start(server->server);
     if (port == 0) {
         wr_rpc_server_close(server);
-        return WR_FAIL(err, WR_E_IO, "cannot listen on %s: the address is taken, or not of this machine", opts->listen);
+        return WR_FAIL(err, WR_E_IO, "cannot listen on %s: the address is taken, or not of this machine",
+                       opts->listen);
     }
     for (int i = 0; i < ACCEPTS; i++) {
         accept_next(server);
@@ -340,7 +352,8 @@ void wr_rpc_server_close(wr_rpc_server *server) {
         call_unref(call);
     }
     for (bool stopped = false; !stopped;) {
-        grpc_event event = grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        grpc_event event =
+            grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         stopped = event.type == GRPC_OP_COMPLETE && event.tag == &done;
         if (!stopped && event.type == GRPC_OP_COMPLETE) {
             on_event(server, &event);
@@ -349,7 +362,8 @@ void wr_rpc_server_close(wr_rpc_server *server) {
     grpc_server_destroy(server->server);
     grpc_completion_queue_shutdown(server->queue);
     for (;;) {
-        grpc_event event = grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        grpc_event event =
+            grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         if (event.type == GRPC_QUEUE_SHUTDOWN) {
             break;
         }

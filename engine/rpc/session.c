@@ -25,9 +25,17 @@ static void put_varint(wr_buffer *buffer, uint64_t value) {
 }
 
 /* Field numbers of Frame in proto/cluster.proto, with the wire type: 0 varint, 2 bytes. */
-enum { TAG_SRC = 1 << 3, TAG_EPOCH = 2 << 3, TAG_SESSION = 3 << 3, TAG_SEQ = 4 << 3, TAG_ACK = 5 << 3, TAG_MSG = 6 << 3 | 2 };
+enum {
+    TAG_SRC = 1 << 3,
+    TAG_EPOCH = 2 << 3,
+    TAG_SESSION = 3 << 3,
+    TAG_SEQ = 4 << 3,
+    TAG_ACK = 5 << 3,
+    TAG_MSG = 6 << 3 | 2
+};
 
-static wr_status put_head(wr_buffer *out, uint32_t src, uint64_t epoch, bool session, uint64_t seq, uint64_t ack, wr_error *err) {
+static wr_status put_head(wr_buffer *out, uint32_t src, uint64_t epoch, bool session, uint64_t seq,
+                          uint64_t ack, wr_error *err) {
     out->bytes = 0;
     WR_TRY(buffer_reserve(out, 5 * (1 + VARINT_MAX), err));
     const uint64_t values[] = {src, epoch, session, seq, ack};
@@ -116,7 +124,8 @@ bool wr_session_has_unsent(const wr_session *s) {
 
 wr_status wr_session_accept(wr_session *s, uint64_t seq, bool *out_is_new, wr_error *err) {
     if (seq > s->in_next) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "record %lu came where %lu was expected", (unsigned long)seq, (unsigned long)s->in_next);
+        return WR_FAIL(err, WR_E_PROTOCOL, "record %lu came where %lu was expected", (unsigned long)seq,
+                       (unsigned long)s->in_next);
     }
     *out_is_new = seq == s->in_next;
     s->in_next += *out_is_new;
@@ -124,7 +133,8 @@ wr_status wr_session_accept(wr_session *s, uint64_t seq, bool *out_is_new, wr_er
     return WR_OK;
 }
 
-wr_status wr_session_frame(wr_session *s, uint32_t src, uint64_t epoch, uint32_t bytes_max, wr_buffer *out, wr_error *err) {
+wr_status wr_session_frame(wr_session *s, uint32_t src, uint64_t epoch, uint32_t bytes_max, wr_buffer *out,
+                           wr_error *err) {
     WR_TRY(put_head(out, src, epoch, true, s->send_seq, s->in_next, err));
     uint32_t i = (uint32_t)(s->send_seq - s->first_seq), begin = i;
     for (; i < s->count; i++) {

@@ -59,7 +59,8 @@ static bool trial_init(trial *t) {
     t->seen = wr_calloc(nodes, sizeof *t->seen);
     t->order = wr_calloc(t->bundle_count, sizeof *t->order);
     t->choice = wr_calloc(t->bundle_count, sizeof *t->choice);
-    if (t->room == NULL || t->given == NULL || t->owner == NULL || t->seen == NULL || t->order == NULL || t->choice == NULL) {
+    if (t->room == NULL || t->given == NULL || t->owner == NULL || t->seen == NULL || t->order == NULL ||
+        t->choice == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < t->bundle_count; i++) {
@@ -75,7 +76,9 @@ static bool trial_init(trial *t) {
 static void trial_reset(trial *t, bool empty) {
     t->empty = empty;
     for (uint32_t i = 0; i < t->node_count; i++) {
-        t->room[i] = t->nodes[i].draining ? (wr_res){.count = 0} : empty ? t->nodes[i].total : t->nodes[i].available;
+        t->room[i] = t->nodes[i].draining ? (wr_res){.count = 0}
+                     : empty              ? t->nodes[i].total
+                                          : t->nodes[i].available;
         t->given[i] = 0;
         t->owner[i] = UINT32_MAX;
     }
@@ -206,8 +209,9 @@ static void explain(const trial *t, wr_pg_strategy strategy, wr_infeasible *out)
     }
 }
 
-wr_status wr_policy_place_bundles(const wr_node_view *nodes, uint32_t count, const wr_res *bundles, uint32_t bundle_count,
-                                  wr_pg_strategy strategy, uint32_t *out, wr_infeasible *out_why) {
+wr_status wr_policy_place_bundles(const wr_node_view *nodes, uint32_t count, const wr_res *bundles,
+                                  uint32_t bundle_count, wr_pg_strategy strategy, uint32_t *out,
+                                  wr_infeasible *out_why) {
     if (bundle_count == 0 || bundle_count > WR_PG_BUNDLES_MAX) {
         return WR_E_LIMIT;
     }

@@ -2,7 +2,12 @@
 
 #include "base/map.h"
 
-enum { KEY_VERSION = 1, KEY_FIXED_BYTES = 4 + 4 + 8 + 4 + 4 + WR_PG_ID_BYTES, FLAG_SOFT = 1u << 0, FLAG_CAPTURE = 1u << 1 };
+enum {
+    KEY_VERSION = 1,
+    KEY_FIXED_BYTES = 4 + 4 + 8 + 4 + 4 + WR_PG_ID_BYTES,
+    FLAG_SOFT = 1u << 0,
+    FLAG_CAPTURE = 1u << 1
+};
 
 typedef struct writer {
     uint8_t *at, *end;
@@ -17,7 +22,7 @@ static void put(writer *w, uint64_t value, int bytes) {
 static uint64_t get(const uint8_t **at, int bytes) {
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++) {
-        value |= (uint64_t)*(*at)++ << 8 * i;
+        value |= (uint64_t) * (*at)++ << 8 * i;
     }
     return value;
 }
@@ -42,8 +47,8 @@ static wr_status put_text(writer *w, const wr_res_names *names, const wr_res *re
     return WR_OK;
 }
 
-wr_status wr_class_encode(const wr_class *cls, const wr_res_names *names, uint8_t *out, size_t size, uint32_t *out_bytes,
-                          wr_error *err) {
+wr_status wr_class_encode(const wr_class *cls, const wr_res_names *names, uint8_t *out, size_t size,
+                          uint32_t *out_bytes, wr_error *err) {
     WR_ASSERT(out != NULL && out_bytes != NULL);
     const wr_strategy *s = &cls->strategy;
     if (!is_canonical(s) || cls->labels_bytes > WR_LABELS_TEXT_MAX) {
@@ -105,8 +110,9 @@ wr_status wr_class_decode(wr_span key, wr_res_names *names, wr_class *out, wr_er
     memcpy(cls.strategy.pg.bytes, at, WR_PG_ID_BYTES);
     at += WR_PG_ID_BYTES;
     wr_span resources, place, labels;
-    if (language > WR_LANGUAGE_C || kind > WR_STRATEGY_PLACEMENT_GROUP || (flags & ~(uint64_t)(FLAG_SOFT | FLAG_CAPTURE)) != 0 ||
-        !get_text(&at, end, &resources) || !get_text(&at, end, &place) || !get_text(&at, end, &labels) || at != end ||
+    if (language > WR_LANGUAGE_C || kind > WR_STRATEGY_PLACEMENT_GROUP ||
+        (flags & ~(uint64_t)(FLAG_SOFT | FLAG_CAPTURE)) != 0 || !get_text(&at, end, &resources) ||
+        !get_text(&at, end, &place) || !get_text(&at, end, &labels) || at != end ||
         labels.bytes > WR_LABELS_TEXT_MAX) {
         return WR_FAIL(err, WR_E_PROTOCOL, "a malformed class key");
     }
@@ -117,7 +123,8 @@ wr_status wr_class_decode(wr_span key, wr_res_names *names, wr_class *out, wr_er
     wr_status status = wr_res_parse(names, resources, &cls.resources, err);
     status = status == WR_OK ? wr_res_parse(names, place, &cls.place, err) : status;
     if (status != WR_OK) {
-        return status == WR_E_INVALID ? WR_FAIL(err, WR_E_PROTOCOL, "a class key with malformed resources") : status;
+        return status == WR_E_INVALID ? WR_FAIL(err, WR_E_PROTOCOL, "a class key with malformed resources")
+                                      : status;
     }
     cls.labels_bytes = labels.bytes;
     memcpy(cls.labels, labels.data, labels.bytes);
@@ -125,7 +132,8 @@ wr_status wr_class_decode(wr_span key, wr_res_names *names, wr_class *out, wr_er
     /* One class, one key: whatever else would decode to the same class is refused. */
     char text[WR_RES_TEXT_MAX + 1];
     uint32_t bytes;
-    if (!is_canonical(&cls.strategy) || wr_res_format(names, &cls.resources, text, sizeof text, &bytes, NULL) != WR_OK ||
+    if (!is_canonical(&cls.strategy) ||
+        wr_res_format(names, &cls.resources, text, sizeof text, &bytes, NULL) != WR_OK ||
         !wr_span_equal(resources, wr_span_of(text, bytes)) ||
         wr_res_format(names, &cls.place, text, sizeof text, &bytes, NULL) != WR_OK ||
         !wr_span_equal(place, wr_span_of(text, bytes))) {

@@ -1,10 +1,12 @@
-/* engine/sched/class.h: a scheduling class: what two tasks must have in common to be the same to a scheduler.
+/* engine/sched/class.h: a scheduling class: what two tasks must have in common to be the same to a
+ * scheduler.
  *
- * Cost at the head grows with classes and nodes, never with tasks. A class travels as its key: canonical bytes, equal
- * for equal classes in every process, with a hash. A key that was not made by wr_class_encode is refused.
+ * Cost at the head grows with classes and nodes, never with tasks. A class travels as its key: canonical
+ * bytes, equal for equal classes in every process, with a hash. A key that was not made by wr_class_encode
+ * is refused.
  *
- * Key, little endian: u8 version = 1, u8 language, u8 strategy, u8 flags (1 soft, 2 capture), u32 job, u64 env_hash,
- * u32 node, i32 bundle, 18 pg, u16 length + text of: resources, place, labels.
+ * Key, little endian: u8 version = 1, u8 language, u8 strategy, u8 flags (1 soft, 2 capture), u32 job, u64
+ * env_hash, u32 node, i32 bundle, 18 pg, u16 length + text of: resources, place, labels.
  */
 #pragma once
 
@@ -20,9 +22,15 @@ enum {
     WR_CLASS_KEY_MAX = 44 + 6 + 2 * WR_RES_TEXT_MAX + WR_LABELS_TEXT_MAX
 };
 
-typedef struct wr_actor_id { uint8_t bytes[WR_ACTOR_ID_BYTES]; } wr_actor_id; /* see base/ids.h */
-typedef struct wr_task_id { uint8_t bytes[WR_TASK_ID_BYTES]; } wr_task_id;
-typedef struct wr_pg_id { uint8_t bytes[WR_PG_ID_BYTES]; } wr_pg_id;         /* all zero: none */
+typedef struct wr_actor_id {
+    uint8_t bytes[WR_ACTOR_ID_BYTES];
+} wr_actor_id; /* see base/ids.h */
+typedef struct wr_task_id {
+    uint8_t bytes[WR_TASK_ID_BYTES];
+} wr_task_id;
+typedef struct wr_pg_id {
+    uint8_t bytes[WR_PG_ID_BYTES];
+} wr_pg_id; /* all zero: none */
 
 static inline bool wr_pg_id_is_none(const wr_pg_id *id) {
     uint8_t any = 0;
@@ -60,16 +68,17 @@ typedef struct wr_class {
     wr_strategy strategy;
     uint64_t env_hash; /* of the runtime environment; 0 = none */
     wr_res resources;  /* taken while it runs */
-    wr_res place;      /* a node must have this in total to be chosen, beside `resources`; nothing of it is taken (an actor
-                          without options: CPU=1 here, nothing above) */
+    wr_res place; /* a node must have this in total to be chosen, beside `resources`; nothing of it is taken
+                     (an actor without options: CPU=1 here, nothing above) */
     uint32_t labels_bytes;
     char labels[WR_LABELS_TEXT_MAX]; /* selector, see policy.h; "" = any node */
 } wr_class;
 
 /* Writes the key into out[size]. Fails: INVALID (a member out of its range), LIMIT (does not fit). */
-WR_MUST_USE wr_status wr_class_encode(const wr_class *cls, const wr_res_names *names, uint8_t *out, size_t size,
-                                      uint32_t *out_bytes, wr_error *err);
-/* Interns new names. Hostile bytes are refused without effect but for interned names. Fails: PROTOCOL, LIMIT, NO_MEMORY. */
+WR_MUST_USE wr_status wr_class_encode(const wr_class *cls, const wr_res_names *names, uint8_t *out,
+                                      size_t size, uint32_t *out_bytes, wr_error *err);
+/* Interns new names. Hostile bytes are refused without effect but for interned names. Fails: PROTOCOL,
+ * LIMIT, NO_MEMORY. */
 WR_MUST_USE wr_status wr_class_decode(wr_span key, wr_res_names *names, wr_class *out, wr_error *err);
 uint64_t wr_class_hash(wr_span key); /* never 0 */
 

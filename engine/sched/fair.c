@@ -1,5 +1,5 @@
-/* Who is next: weighted turns over jobs, then over the classes of a job. Each has a clock that advances by what it was
- * given; who is furthest behind is first. */
+/* Who is next: weighted turns over jobs, then over the classes of a job. Each has a clock that advances by
+ * what it was given; who is furthest behind is first. */
 #include "sched/policy.h"
 
 typedef struct entry {
@@ -87,7 +87,8 @@ wr_status wr_fair_wait(wr_fair *fair, uint32_t job, uint64_t key, bool waiting, 
         job_clock *j = find_job(fair, job);
         if (j == NULL) {
             void *jobs = fair->jobs;
-            WR_TRY(wr_array_reserve(&jobs, &fair->job_capacity, fair->job_count + 1, sizeof *fair->jobs, err));
+            WR_TRY(
+                wr_array_reserve(&jobs, &fair->job_capacity, fair->job_count + 1, sizeof *fair->jobs, err));
             fair->jobs = jobs;
             fair->jobs[fair->job_count++] = (job_clock){.job = job};
         }
@@ -167,7 +168,10 @@ uint32_t wr_fair_order(wr_fair *fair, wr_fair_entry *out, uint32_t max) {
     for (uint32_t i = 0; list != NULL && i < fair->count; i++) {
         const entry *e = &fair->entries[i];
         if (e->waiting) {
-            list[n++] = (ranked){.job_clock = find_job(fair, e->job)->clock, .job = e->job, .clock = e->clock, .key = e->key,
+            list[n++] = (ranked){.job_clock = find_job(fair, e->job)->clock,
+                                 .job = e->job,
+                                 .clock = e->clock,
+                                 .key = e->key,
                                  .reserve = e->passed >= WR_FAIR_PASSED_MAX};
         }
     }

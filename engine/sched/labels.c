@@ -70,7 +70,8 @@ bool wr_labels_match(const char *labels, wr_span selector) {
         if (!next_term(selector, &at, &t)) {
             return false;
         }
-        bool held = label_of(labels, t.key, &value) && (t.list ? one_of(value, t.values) : wr_span_equal(value, t.values));
+        bool held = label_of(labels, t.key, &value) &&
+                    (t.list ? one_of(value, t.values) : wr_span_equal(value, t.values));
         if (held == t.negated) {
             return false;
         }
@@ -80,15 +81,16 @@ bool wr_labels_match(const char *labels, wr_span selector) {
 
 wr_status wr_labels_check(wr_span selector, wr_error *err) {
     if (selector.bytes > WR_LABELS_TEXT_MAX) {
-        return WR_FAIL(err, WR_E_INVALID, "a label selector of %u bytes, at most %d are possible", selector.bytes,
-                       WR_LABELS_TEXT_MAX);
+        return WR_FAIL(err, WR_E_INVALID, "a label selector of %u bytes, at most %d are possible",
+                       selector.bytes, WR_LABELS_TEXT_MAX);
     }
     for (uint32_t at = 0; at < selector.bytes;) {
         term t;
         uint32_t begin = at;
         if (!next_term(selector, &at, &t)) {
             return WR_FAIL(err, WR_E_INVALID,
-                           "a label selector is a list of key=value, key=!value, key=in(a|b), key=!in(a|b), not \"%.*s\"",
+                           "a label selector is a list of key=value, key=!value, key=in(a|b), key=!in(a|b), "
+                           "not \"%.*s\"",
                            (int)(selector.bytes - begin < 100 ? selector.bytes - begin : 100),
                            (const char *)selector.data + begin);
         }

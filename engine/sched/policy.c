@@ -8,8 +8,8 @@ static wr_span labels_of(const wr_class *cls) {
 
 /* Could this node ever run it? */
 static bool is_able(const wr_class *cls, const wr_node_view *node) {
-    return !node->draining && wr_res_fits(&node->total, &cls->resources) && wr_res_fits(&node->total, &cls->place) &&
-           wr_labels_match(node->labels, labels_of(cls));
+    return !node->draining && wr_res_fits(&node->total, &cls->resources) &&
+           wr_res_fits(&node->total, &cls->place) && wr_labels_match(node->labels, labels_of(cls));
 }
 
 static bool has_room(const wr_class *cls, const wr_node_view *node) {
@@ -57,7 +57,8 @@ static void explain(const wr_class *cls, const wr_pick_opts *opts, wr_infeasible
             continue;
         }
         wr_infeasible a = {.nearest = node->node}, b = a;
-        int64_t lack = lack_of(&cls->resources, &node->total, &a), lack_place = lack_of(&cls->place, &node->total, &b);
+        int64_t lack = lack_of(&cls->resources, &node->total, &a),
+                lack_place = lack_of(&cls->place, &node->total, &b);
         bool labels = lack == 0 && lack_place == 0;
         if (lack_place > lack) {
             a = b;
@@ -157,7 +158,10 @@ static wr_status pick_default(const wr_class *cls, const wr_pick_opts *opts, uin
     if (packed != UINT32_MAX && packed_score < GPU_NODE && least_score < 2 * GPU_NODE) {
         packed = UINT32_MAX; /* a node without GPUs has room, though it is more than half used */
     }
-    uint32_t choice = packed != UINT32_MAX ? packed : least != UINT32_MAX ? least : opts->also_busy ? busy : UINT32_MAX;
+    uint32_t choice = packed != UINT32_MAX  ? packed
+                      : least != UINT32_MAX ? least
+                      : opts->also_busy     ? busy
+                                            : UINT32_MAX;
     if (choice == UINT32_MAX) {
         return able ? WR_E_AGAIN : WR_E_UNSCHEDULABLE;
     }
@@ -165,7 +169,8 @@ static wr_status pick_default(const wr_class *cls, const wr_pick_opts *opts, uin
     return WR_OK;
 }
 
-wr_status wr_policy_pick(const wr_class *cls, const wr_pick_opts *opts, uint32_t *out, wr_infeasible *out_why) {
+wr_status wr_policy_pick(const wr_class *cls, const wr_pick_opts *opts, uint32_t *out,
+                         wr_infeasible *out_why) {
     WR_ASSERT(cls != NULL && opts != NULL && out != NULL);
     const wr_strategy *s = &cls->strategy;
     if (s->kind == WR_STRATEGY_NODE_AFFINITY) {
@@ -187,7 +192,8 @@ wr_status wr_policy_pick(const wr_class *cls, const wr_pick_opts *opts, uint32_t
             return WR_E_UNSCHEDULABLE;
         }
     }
-    wr_status status = s->kind == WR_STRATEGY_SPREAD ? pick_spread(cls, opts, out) : pick_default(cls, opts, out);
+    wr_status status =
+        s->kind == WR_STRATEGY_SPREAD ? pick_spread(cls, opts, out) : pick_default(cls, opts, out);
     if (status == WR_E_UNSCHEDULABLE) {
         explain(cls, opts, out_why);
     }

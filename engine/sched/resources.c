@@ -26,9 +26,10 @@ wr_status wr_res_names_intern(wr_res_names *names, wr_span name, uint32_t *out, 
         }
     }
     if (!name_is_legal(name)) {
-        return WR_FAIL(err, WR_E_INVALID,
-                       "a resource name has 1 to %d characters, none of them a comma, '=' or a control character",
-                       WR_RES_NAME_BYTES_MAX);
+        return WR_FAIL(
+            err, WR_E_INVALID,
+            "a resource name has 1 to %d characters, none of them a comma, '=' or a control character",
+            WR_RES_NAME_BYTES_MAX);
     }
     if (names->count == WR_RES_NAMES_MAX) {
         return WR_FAIL(err, WR_E_LIMIT, "more than %d different resource names", WR_RES_NAMES_MAX);
@@ -100,7 +101,8 @@ wr_status wr_res_units_parse(wr_span text, int64_t *out_units, wr_error *err) {
         }
     }
     if (!legal || !digits) {
-        return WR_FAIL(err, WR_E_INVALID, "a resource amount must be a number that is not negative, not \"%.*s\"",
+        return WR_FAIL(err, WR_E_INVALID,
+                       "a resource amount must be a number that is not negative, not \"%.*s\"",
                        (int)(text.bytes < 64 ? text.bytes : 64), p == NULL ? "" : p);
     }
     if (nonzero && units == 0) {
@@ -159,7 +161,8 @@ char *wr_res_units_format(int64_t units, char out[WR_RES_UNITS_TEXT]) {
 
 wr_status wr_res_parse(wr_res_names *names, wr_span text, wr_res *out, wr_error *err) {
     if (text.bytes > WR_RES_TEXT_MAX) {
-        return WR_FAIL(err, WR_E_LIMIT, "a resource list of %u bytes, at most %d are possible", text.bytes, WR_RES_TEXT_MAX);
+        return WR_FAIL(err, WR_E_LIMIT, "a resource list of %u bytes, at most %d are possible", text.bytes,
+                       WR_RES_TEXT_MAX);
     }
     wr_res res = {.count = 0};
     uint32_t seen[WR_RES_TEXT_MAX / 4 + 1], seen_count = 0; /* also names with 0; "a=0," is the shortest */
@@ -172,7 +175,8 @@ wr_status wr_res_parse(wr_res_names *names, wr_span text, wr_res *out, wr_error 
             }
         }
         if (split == UINT32_MAX || end + 1 == text.bytes) {
-            return WR_FAIL(err, WR_E_INVALID, "a resource list must look like \"CPU=4,GPU=0.5\", not \"%.*s\"",
+            return WR_FAIL(err, WR_E_INVALID,
+                           "a resource list must look like \"CPU=4,GPU=0.5\", not \"%.*s\"",
                            (int)(text.bytes < 200 ? text.bytes : 200), p);
         }
         int64_t units;
@@ -185,7 +189,8 @@ wr_status wr_res_parse(wr_res_names *names, wr_span text, wr_res *out, wr_error 
         WR_TRY(wr_res_names_intern(names, wr_span_of(p + at, split - at), &name, err));
         for (uint32_t i = 0; i < seen_count; i++) {
             if (seen[i] == name) {
-                return WR_FAIL(err, WR_E_INVALID, "resource %s is given twice", wr_res_names_text(names, name));
+                return WR_FAIL(err, WR_E_INVALID, "resource %s is given twice",
+                               wr_res_names_text(names, name));
             }
         }
         seen[seen_count++] = name;
@@ -196,8 +201,8 @@ wr_status wr_res_parse(wr_res_names *names, wr_span text, wr_res *out, wr_error 
     return WR_OK;
 }
 
-wr_status wr_res_format(const wr_res_names *names, const wr_res *res, char *out, size_t size, uint32_t *out_bytes,
-                        wr_error *err) {
+wr_status wr_res_format(const wr_res_names *names, const wr_res *res, char *out, size_t size,
+                        uint32_t *out_bytes, wr_error *err) {
     WR_ASSERT(out != NULL && size > 0);
     uint8_t order[WR_RES_MAX];
     for (uint32_t i = 0; i < res->count; i++) { /* insertion sort by text */
@@ -290,7 +295,8 @@ wr_status wr_res_add(wr_res *res, const wr_res *what, int64_t times, wr_error *e
     wr_res sum = *res;
     for (uint32_t i = 0; i < what->count; i++) {
         const wr_res_item *item = &what->items[i];
-        WR_TRY(wr_res_set(&sum, item->name, sum_saturated(wr_res_get(&sum, item->name), item->units, times), err));
+        WR_TRY(wr_res_set(&sum, item->name, sum_saturated(wr_res_get(&sum, item->name), item->units, times),
+                          err));
     }
     *res = sum;
     return WR_OK;
@@ -356,7 +362,8 @@ wr_status wr_gpus_take(wr_gpus *gpus, int64_t units, wr_gpu_share *out, wr_error
     if (units > 0 && units < WR_RES_UNIT) {
         uint32_t best = WR_GPUS_MAX;
         for (uint32_t i = 0; i < gpus->count; i++) {
-            if (gpus->free_units[i] >= units && (best == WR_GPUS_MAX || gpus->free_units[i] < gpus->free_units[best])) {
+            if (gpus->free_units[i] >= units &&
+                (best == WR_GPUS_MAX || gpus->free_units[i] < gpus->free_units[best])) {
                 best = i;
             }
         }

@@ -27,7 +27,13 @@ enum {
 #define WR_RES_UNITS_MAX (INT64_MAX / 4)
 
 /* Names that every table has, under these numbers. */
-typedef enum wr_res_name { WR_RES_CPU, WR_RES_GPU, WR_RES_MEMORY, WR_RES_OBJECT_STORE_MEMORY, WR_RES_FIRST_CUSTOM } wr_res_name;
+typedef enum wr_res_name {
+    WR_RES_CPU,
+    WR_RES_GPU,
+    WR_RES_MEMORY,
+    WR_RES_OBJECT_STORE_MEMORY,
+    WR_RES_FIRST_CUSTOM
+} wr_res_name;
 
 typedef struct wr_res_names {
     char **names; /* owned; index = number */
@@ -48,8 +54,8 @@ typedef struct wr_res {
 /* Fails: NO_MEMORY. */
 WR_MUST_USE wr_status wr_res_names_init(wr_res_names *names, wr_error *err);
 void wr_res_names_done(wr_res_names *names); /* accepts a zeroed one */
-/* Number of a name; a new name gets the next one. Fails: INVALID (empty, too long, or with one of , = or a control
- * character), LIMIT (WR_RES_NAMES_MAX), NO_MEMORY. */
+/* Number of a name; a new name gets the next one. Fails: INVALID (empty, too long, or with one of , = or a
+ * control character), LIMIT (WR_RES_NAMES_MAX), NO_MEMORY. */
 WR_MUST_USE wr_status wr_res_names_intern(wr_res_names *names, wr_span name, uint32_t *out, wr_error *err);
 /* Lends the name until wr_res_names_done; "?" for a number that was never given. */
 const char *wr_res_names_text(const wr_res_names *names, uint32_t number);
@@ -63,11 +69,11 @@ enum { WR_RES_UNITS_TEXT = 32 };
 /* Shortest exact text: "2", "0.5", "-1.25". Returns out. */
 char *wr_res_units_format(int64_t units, char out[WR_RES_UNITS_TEXT]);
 
-/* Whole lists. An empty text is the empty vector; an amount of 0 leaves the name out.
- * Fails: INVALID (also a name given twice), LIMIT (more than WR_RES_MAX names, text too long), NO_MEMORY. */
+/* Whole lists. An empty text is the empty vector; an amount of 0 leaves the name out. Fails: INVALID (also
+ * a name given twice), LIMIT (more than WR_RES_MAX names, text too long), NO_MEMORY. */
 WR_MUST_USE wr_status wr_res_parse(wr_res_names *names, wr_span text, wr_res *out, wr_error *err);
-/* Names in alphabetical order, so equal vectors give equal text in every process. Writes at most `size` bytes with the
- * final zero. Returns the length without it. Fails: LIMIT (does not fit; out is ""). */
+/* Names in alphabetical order, so equal vectors give equal text in every process. Writes at most `size`
+ * bytes with the final zero. Returns the length without it. Fails: LIMIT (does not fit; out is ""). */
 WR_MUST_USE wr_status wr_res_format(const wr_res_names *names, const wr_res *res, char *out, size_t size,
                                     uint32_t *out_bytes, wr_error *err);
 
@@ -83,20 +89,21 @@ uint32_t wr_res_fits_times(const wr_res *available, const wr_res *need, uint32_t
 bool wr_res_equal(const wr_res *a, const wr_res *b);
 bool wr_res_is_empty(const wr_res *res);
 
-/* Which devices. A request of 1 or more must be whole and takes free devices alone; one below 1 takes a part of one
- * device, the fullest that still has room, so that whole devices stay free. */
+/* Which devices. A request of 1 or more must be whole and takes free devices alone; one below 1 takes a
+ * part of one device, the fullest that still has room, so that whole devices stay free. */
 typedef struct wr_gpus {
     uint32_t count;
     int64_t free_units[WR_GPUS_MAX]; /* 0 to WR_RES_UNIT */
 } wr_gpus;
 
 typedef struct wr_gpu_share {
-    uint64_t devices;    /* bit i: device i was given */
-    int64_t units_each;  /* of each of them; WR_RES_UNIT = whole */
-} wr_gpu_share;          /* zeroed: none */
+    uint64_t devices;   /* bit i: device i was given */
+    int64_t units_each; /* of each of them; WR_RES_UNIT = whole */
+} wr_gpu_share;         /* zeroed: none */
 
 void wr_gpus_init(wr_gpus *gpus, uint32_t count); /* all free; count <= WR_GPUS_MAX */
-/* units = 0 gives an empty share. Fails: INVALID (negative, or above 1 and not whole), AGAIN (no room now). */
+/* units = 0 gives an empty share. Fails: INVALID (negative, or above 1 and not whole), AGAIN (no room now).
+ */
 WR_MUST_USE wr_status wr_gpus_take(wr_gpus *gpus, int64_t units, wr_gpu_share *out, wr_error *err);
 void wr_gpus_give(wr_gpus *gpus, const wr_gpu_share *share); /* exactly what take gave */
 /* "0,3" as in CUDA_VISIBLE_DEVICES; "" for none. Returns out. */

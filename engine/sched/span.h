@@ -7,7 +7,8 @@
 
 WR_BEGIN_DECLS
 
-/* Borrows; until when is said where it is used. data may be NULL when bytes is 0. Text in a span has no final zero. */
+/* Borrows; until when is said where it is used. data may be NULL when bytes is 0. Text in a span has no
+ * final zero. */
 typedef struct wr_span {
     const void *data;
     uint32_t bytes;

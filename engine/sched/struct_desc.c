@@ -78,10 +78,11 @@ static void move_pieces(const wr_struct_desc *desc, void *to, char **free_at) {
     }
 }
 
-wr_status wr_struct_dup(const wr_struct_desc *desc, const void *from, size_t head, size_t own_bytes, void **out,
-                        wr_error *err) {
+wr_status wr_struct_dup(const wr_struct_desc *desc, const void *from, size_t head, size_t own_bytes,
+                        void **out, wr_error *err) {
     WR_ASSERT(head % 8 == 0);
-    size_t own = wr_align_up(desc->bytes > own_bytes ? desc->bytes : own_bytes, 8), bytes = head + own + extra_bytes(desc, from);
+    size_t own = wr_align_up(desc->bytes > own_bytes ? desc->bytes : own_bytes, 8),
+           bytes = head + own + extra_bytes(desc, from);
     char *block = wr_calloc(1, bytes);
     if (block == NULL) {
         return WR_FAIL(err, WR_E_NO_MEMORY, "no memory for a %s of %zu bytes", desc->name, bytes);
@@ -119,7 +120,8 @@ bool wr_struct_equal(const wr_struct_desc *desc, const void *a, const void *b) {
             for (uint32_t k = 0; k < count; k++, left += f->bytes, right += f->bytes) {
                 bool same = f->kind == WR_FIELD_LIST ? wr_struct_equal(f->desc, left, right)
                             : f->kind == WR_FIELD_LIST_SPAN
-                                ? wr_span_equal(*(const wr_span *)(const void *)left, *(const wr_span *)(const void *)right)
+                                ? wr_span_equal(*(const wr_span *)(const void *)left,
+                                                *(const wr_span *)(const void *)right)
                                 : memcmp(left, right, f->bytes) == 0;
                 if (!same) {
                     return false;

@@ -128,7 +128,7 @@ static bool reclaim(wr_proc *p, uint32_t i) {
     if (links != 0 && !wr_cell_lists_walked(p->pool, cell)) {
         return false; /* somebody may still stand on our links */
     }
-    bool join = cell->port == WR_PORT_JOIN && links != 0;
+    bool join = links != 0 && cell->port == WR_PORT_JOIN; /* in this order: the other line need not come */
     if (join && !wr_cell_list_walked(cell, word)) {
         return false; /* the task it belongs to does not pin it */
     }

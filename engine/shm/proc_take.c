@@ -6,6 +6,8 @@
  */
 #include "shm/proc_internal.h"
 
+enum { PREFETCH_AHEAD = 4 }; /* cells on their way from their submitter's cache while others are run */
+
 /* ---- Claims ---- */
 
 static bool copy_claim(const wr_pool *pool, wr_cell *cell, wr_handle handle, uint32_t lane, wr_claim *out) {
@@ -89,8 +91,9 @@ static bool take_reserved(wr_proc *p, uint32_t lane, bool actor, wr_claim *out) 
     wr_ring *ring = p->reserved_ring;
     while (p->reserved_at != p->reserved_end) {
         wr_handle handle = WR_LOAD(&ring->at[p->reserved_at & pool->ring_mask]);
-        if (p->reserved_at + 1 != p->reserved_end) {
-            prefetch_cell(pool, WR_LOAD_RELAXED(&ring->at[(p->reserved_at + 1) & pool->ring_mask]));
+        if (p->reserved_at + PREFETCH_AHEAD < p->reserved_end) {
+            prefetch_cell(pool,
+                          WR_LOAD_RELAXED(&ring->at[(p->reserved_at + PREFETCH_AHEAD) & pool->ring_mask]));
         }
         if (actor && wr_cell_state_of(pool, handle) == WR_CELL_WAITING) { /* in order: it blocks its ring */
             WR_STORE(&ring->head, p->reserved_at);
@@ -115,7 +118,8 @@ static bool reserve(wr_proc *p, wr_port *port, uint32_t number, bool actor) {
             return false;
         }
         uint32_t takers = actor ? 1 : WR_LOAD_RELAXED(&port->takers);
-        uint64_t n = (tail - head) / (2 * (takers == 0 ? 1 : (uint64_t)takers));
+        /* One taker takes all it sees (another that comes may steal): each look at `tail` costs the submitter. */
+        uint64_t n = (tail - head) / (takers < 2 ? 1 : 2 * (uint64_t)takers);
         n = n < 1 ? 1 : n > WR_RESERVE_MAX ? WR_RESERVE_MAX : n;
         WR_STORE_RELAXED(&p->slot->reserved, wr_reserve_word(number, (uint32_t)n, head));
         WR_INTENT_BARRIER(); /* intent; the head is only a hint */
@@ -124,7 +128,9 @@ static bool reserve(wr_proc *p, wr_port *port, uint32_t number, bool actor) {
             p->reserved_ring = ring;
             p->reserved_at = head;
             p->reserved_end = head + n;
-            prefetch_cell(pool, WR_LOAD_RELAXED(&ring->at[head & pool->ring_mask]));
+            for (uint64_t k = 0; k < n && k < PREFETCH_AHEAD; k++) {
+                prefetch_cell(pool, WR_LOAD_RELAXED(&ring->at[(head + k) & pool->ring_mask]));
+            }
             return true;
         }
     }

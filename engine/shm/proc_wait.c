@@ -87,13 +87,18 @@ typedef struct spin {
     uint64_t check_ns; /* when to look again whether somebody we may wait for runs on another core */
 } spin;
 
-static bool spin_begin(wr_proc *p, spin *s, uint64_t spin_ns) {
+static bool spin_begin(spin *s, uint64_t spin_ns) {
     *s = (spin){.limit_ns = spin_ns};
-    if (atomic_load_explicit(&p->woke, memory_order_relaxed)) {
-        atomic_store_explicit(&p->woke, false, memory_order_relaxed);
+    return spin_ns != 0;
+}
+
+/* This process has woken another since it last asked. */
+static bool has_woken(wr_proc *p) {
+    if (!atomic_load_explicit(&p->woke, memory_order_relaxed)) {
         return false;
     }
-    return spin_ns != 0;
+    atomic_store_explicit(&p->woke, false, memory_order_relaxed);
+    return true;
 }
 
 /* One turn of a spin; false: enough. */
@@ -131,7 +136,7 @@ bool wr_proc_spin(wr_proc *p, wr_handle handle, uint64_t spin_ns) {
     if (settled(p->pool, handle)) {
         return true;
     }
-    if (!spin_begin(p, &s, spin_ns)) {
+    if (has_woken(p) || !spin_begin(&s, spin_ns)) {
         return false;
     }
     do {
@@ -260,7 +265,7 @@ wr_status wr_proc_wait_many(wr_proc *p, const wr_handle *handles, uint32_t count
     enough = enough < count ? enough : count;
     uint32_t ready = count_ready(pool, handles, count, enough);
     spin s;
-    if (ready < enough && spin_begin(p, &s, spin_ns < timeout_ns ? spin_ns : timeout_ns)) {
+    if (ready < enough && !has_woken(p) && spin_begin(&s, spin_ns < timeout_ns ? spin_ns : timeout_ns)) {
         do {
             ready = count_ready(pool, handles, count, enough);
         } while (ready < enough && spin_on(p, &s, PAUSES_CELL));
@@ -299,7 +304,10 @@ void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
     uint32_t assignment = WR_LOAD(&slot->assignment), port = assignment & 0xffff;
     bool takes = wr_port_valid(pool, port);
     spin s;
-    if (takes && spin_begin(p, &s, spin_ns)) {
+    if (has_woken(p)) {
+        sched_yield(); /* and then spin all the same: if both sides slept, each would have to wake the other for ever */
+    }
+    if (takes && spin_begin(&s, spin_ns)) {
         while (spin_on(p, &s, PAUSES_TAKER)) { /* the caller has just looked */
             if (wr_proc_look(p, port, false) || WR_LOAD_RELAXED(&slot->assignment) != assignment) {
                 return;

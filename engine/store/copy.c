@@ -3,25 +3,51 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
-enum { LINE = 64, PAGE = 4096 };
+enum { LINE = 64, CHUNK = 2 << 20 };
 
-typedef struct span {
+/* Chunks are taken one by one. A helper that gets no core in time finds none left, and ends by itself: the
+ * call waits for chunks, not for threads. */
+typedef struct job {
     uint8_t *to;
     const uint8_t *from;
     uint64_t bytes;
-    pthread_t thread;
-} span;
+    atomic_uint_fast64_t next; /* offset of the first chunk that nobody took */
+    atomic_uint_fast64_t done; /* bytes that are copied */
+    atomic_uint users;         /* threads that know of it: the last one frees it */
+} job;
 
-static void span_copy(const span *s) {
-    const uint64_t odd = (LINE - (uintptr_t)s->to % LINE) % LINE;
-    memcpy(s->to, s->from, odd);
-    wr_store_copy_stream(s->to + odd, s->from + odd, s->bytes - odd);
+static void chunk_copy(uint8_t *to, const uint8_t *from, uint64_t bytes) {
+    uint64_t odd = (LINE - (uintptr_t)to % LINE) % LINE;
+    odd = odd < bytes ? odd : bytes;
+    memcpy(to, from, odd);
+    wr_store_copy_stream(to + odd, from + odd, bytes - odd);
+}
+
+static void work(job *j) {
+    for (;;) {
+        const uint64_t at = atomic_fetch_add_explicit(&j->next, CHUNK, memory_order_relaxed);
+        if (at >= j->bytes) {
+            return;
+        }
+        const uint64_t bytes = j->bytes - at < CHUNK ? j->bytes - at : CHUNK;
+        chunk_copy(j->to + at, j->from + at, bytes);
+        atomic_fetch_add_explicit(&j->done, bytes, memory_order_release);
+    }
+}
+
+static void job_unref(job *j) {
+    if (atomic_fetch_sub_explicit(&j->users, 1, memory_order_acq_rel) == 1) {
+        wr_free(j);
+    }
 }
 
 static void *helper(void *arg) {
-    span_copy(arg);
+    job *j = arg;
+    work(j);
+    job_unref(j);
     return NULL;
 }
 
@@ -36,30 +62,25 @@ static uint32_t threads_for(uint64_t bytes) {
     return useful < n ? (uint32_t)useful : n;
 }
 
-static void copy_shared(uint8_t *to, const uint8_t *from, uint64_t bytes, uint32_t threads) {
-    span spans[WR_COPY_THREADS_MAX];
-    const uint64_t share = wr_align_up(bytes / threads, PAGE);
-    for (uint32_t i = 0; i < threads; i++) {
-        const uint64_t at = share * i;
-        spans[i] = (span){.to = to + at, .from = from + at, .bytes = i + 1 == threads ? bytes - at : share};
-    }
+static void helpers_start(job *j, uint32_t count) {
+    pthread_attr_t detached;
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     /* The program's signals are for the program's threads. */
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    uint32_t started = 1;
-    while (started < threads && pthread_create(&spans[started].thread, NULL, helper, &spans[started]) == 0) {
-        started++;
+    for (uint32_t i = 0; i < count; i++) {
+        pthread_t ignored;
+        atomic_fetch_add_explicit(&j->users, 1, memory_order_relaxed);
+        if (pthread_create(&ignored, &detached, helper, j) != 0) {
+            atomic_fetch_sub_explicit(&j->users, 1, memory_order_relaxed);
+            break; /* copied without it */
+        }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    span_copy(&spans[0]);
-    for (uint32_t i = started; i < threads; i++) { /* no thread to be had: done here */
-        span_copy(&spans[i]);
-    }
-    for (uint32_t i = 1; i < started; i++) {
-        pthread_join(spans[i].thread, NULL);
-    }
+    pthread_attr_destroy(&detached);
 }
 
 void wr_store_copy(uint8_t *to, const void *from, uint64_t bytes) {
@@ -67,5 +88,20 @@ void wr_store_copy(uint8_t *to, const void *from, uint64_t bytes) {
         memcpy(to, from, bytes);
         return;
     }
-    copy_shared(to, from, bytes, threads_for(bytes));
+    const uint32_t threads = threads_for(bytes);
+    job *j = threads < 2 ? NULL : wr_calloc(1, sizeof *j);
+    if (j == NULL) {
+        chunk_copy(to, from, bytes);
+        return;
+    }
+    j->to = to;
+    j->from = from;
+    j->bytes = bytes;
+    atomic_init(&j->users, 1);
+    helpers_start(j, threads - 1);
+    work(j);
+    while (atomic_load_explicit(&j->done, memory_order_acquire) != bytes) {
+        sched_yield(); /* a helper is within its last chunk */
+    }
+    job_unref(j);
 }

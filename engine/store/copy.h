@@ -3,7 +3,7 @@
  * Measured on two cores with 32 MiB of shared cache, 100 MB into warm shared pages, GB/s: memcpy 25, stores
  * that bypass the cache 30, two threads of them 61. Small copies stay in the cache for their reader.
  *
- * C1. A thread that helps lives within one call, takes no signals, and none is left when a call returns.
+ * C1. When a call returns, no thread that helped touches its bytes any more. Helpers take no signals.
  */
 #pragma once
 

@@ -12,6 +12,8 @@ Examples
 
 from __future__ import annotations
 
+from typing import Any as _Any
+
 from whipray._core import ObjectRef, get, put, wait
 from whipray._private.ids import (
     ActorClassID,
@@ -123,6 +125,34 @@ def get_gpu_ids() -> list[int | str]:
     On a driver: what ``CUDA_VISIBLE_DEVICES`` names.
     """
     return gpu_ids()
+
+
+_SUBMODULES = (
+    "air",
+    "cloudpickle",
+    "cluster_utils",
+    "compat",
+    "dag",
+    "data",
+    "experimental",
+    "job_submission",
+    "rl",
+    "rllib",
+    "train",
+    "tune",
+)
+
+
+def __getattr__(name: str) -> _Any:
+    """Import a submodule at its first use, as ``ray.data`` without an import of its own."""
+    if name in _SUBMODULES:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    from whipray._private.suggest import nearest
+
+    known = (*__all__, *_SUBMODULES)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest(name, known)}")
 
 
 _hooks.install()

@@ -90,3 +90,11 @@ def test_what_is_not_built_says_so():
         ray.util.as_completed([])
     with pytest.raises(ImportError, match="nosuch"):
         importlib.import_module("ray.nosuch")
+
+
+def test_unknown_attributes():
+    with pytest.raises(AttributeError):
+        ray.nosuch  # noqa: B018
+    with pytest.raises(AttributeError):
+        ray.util.nosuch  # noqa: B018
+    assert not hasattr(ray, "nosuch")

@@ -190,8 +190,9 @@ def test_pickle(group):
 
 
 def test_empty():
-    empty = ray.util.placement_group.__globals__["PlacementGroup"].empty()
-    assert empty.bundle_count == 0
+    from ray.util.placement_group import PlacementGroup
+
+    assert PlacementGroup.empty().bundle_count == 0
 
 
 def test_life_ends_with_the_driver(program):

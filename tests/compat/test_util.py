@@ -6,6 +6,7 @@ import queue as std_queue
 
 import pytest
 import ray
+from compat_helpers import Signal
 from ray.util import ActorPool
 from ray.util.queue import Empty, Full, Queue
 
@@ -59,8 +60,6 @@ def test_actor_pool_get_next_unordered(pool):
 
 
 def test_actor_pool_timeout(pool):
-    from compat_helpers import Signal
-
     signal = Signal.remote()
     pool.submit(lambda actor, event: actor.wait.remote(event), signal)
     with pytest.raises(TimeoutError):
@@ -72,12 +71,14 @@ def test_actor_pool_timeout(pool):
 
 
 def test_actor_pool_mixing(pool):
-    for n in range(3):
-        pool.submit(double, n)
-    pool.get_next_unordered()
+    signal = Signal.remote()
+    pool.submit(lambda actor, event: actor.wait.remote(event), signal)
+    pool.submit(double, 1)
+    assert pool.get_next_unordered() == 2
     with pytest.raises(ValueError):
-        for _ in range(3):
-            pool.get_next()
+        pool.get_next()
+    ray.get(signal.send.remote())
+    assert pool.get_next_unordered() is True
 
 
 def test_actor_pool_error_returns_the_actor(pool):

@@ -1,4 +1,5 @@
-/* Bytes from the wire: a frame, a message, a class key and a resource list, as a raylet or the GCS would read them. */
+/* Bytes from the wire: a frame, a message, a class key and a resource list, as a raylet or the GCS would
+ * read them. */
 #include "rpc/codec.h"
 #include "sched/policy.h"
 

@@ -1,8 +1,9 @@
 """Plants one bug at a time in engine/shm and demands that the suite sees it.
 
-A planted bug is a patch in this folder; its first lines say what the bug is and why it matters. Each is applied to a copy
-of the part of the tree that it needs (build/mutants/tree), built there, and given to the detectors, fastest first, until
-one fails. One that no detector sees is a hole in the suite: write the scenario that sees it.
+A planted bug is a patch in this folder; its first lines say what the bug is and why it matters.
+Each is applied to a copy of the part of the tree that it needs (build/mutants/tree), built there,
+and given to the detectors, fastest first, until one fails. One that no detector sees is a hole in
+the suite: write the scenario that sees it.
 
     run.py             all, after a run without any bug, in which every detector must pass
     run.py --quick     three that are seen fast, for the everyday suite
@@ -101,7 +102,7 @@ def run(command: list[str], timeout_s: int) -> tuple[int | None, str]:
 
 
 def refresh_tree() -> None:
-    """Makes the copy equal to the tree; files that are equal keep their time, so that little is built again."""
+    """Makes the copy equal to the tree; equal files keep their time, so little is built again."""
     wanted: set[Path] = set()
     for part in PARTS:
         source = ROOT / part

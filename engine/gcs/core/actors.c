@@ -25,7 +25,8 @@ static gcs_actor *find_named(const wr_gcs_core *core, wr_span name_space, wr_spa
     uint64_t head = 0;
     (void)wr_map_get(&core->name_index, name_hash(name_space, name), &head);
     gcs_actor *a = (gcs_actor *)(uintptr_t)head;
-    while (a != NULL && !(wr_span_equal(a->spec->name, name) && wr_span_equal(a->spec->name_space, name_space))) {
+    while (a != NULL &&
+           !(wr_span_equal(a->spec->name, name) && wr_span_equal(a->spec->name_space, name_space))) {
         a = a->next_name;
     }
     return a;
@@ -54,7 +55,8 @@ static void give_name_back(wr_gcs_core *core, gcs_actor *actor) {
     if (first == actor) {
         if (actor->next_name == NULL) {
             (void)wr_map_remove(&core->name_index, hash, NULL);
-        } else if (wr_map_set(&core->name_index, hash, (uint64_t)(uintptr_t)actor->next_name, NULL) != WR_OK) {
+        } else if (wr_map_set(&core->name_index, hash, (uint64_t)(uintptr_t)actor->next_name, NULL) !=
+                   WR_OK) {
             gcs_out_of_memory(core);
         }
     } else {
@@ -72,8 +74,8 @@ static gcs_actor *add_actor(wr_gcs_core *core, const wr_actor_spec *spec) {
     uint64_t hash = id_hash(&spec->actor), head = 0;
     gcs_actor *actor = wr_calloc(1, sizeof *actor);
     (void)wr_map_get(&core->actor_index, hash, &head);
-    if (actor == NULL ||
-        wr_array_reserve(&actors, &core->actor_capacity, core->actor_count + 1, sizeof *core->actors, NULL) != WR_OK) {
+    if (actor == NULL || wr_array_reserve(&actors, &core->actor_capacity, core->actor_count + 1,
+                                          sizeof *core->actors, NULL) != WR_OK) {
         wr_free(actor);
         gcs_out_of_memory(core);
         return NULL;
@@ -125,8 +127,13 @@ static void set_text(wr_gcs_core *core, gcs_actor *actor, wr_span text) {
 static wr_cluster_msg act_of(const wr_gcs_core *core, const gcs_actor *actor) {
     const wr_actor_info *info = &actor->info;
     wr_cluster_msg msg = {.type = WR_MSG_ACT};
-    msg.u.act = (wr_msg_act){.actor = info->spec.actor, .n = info->n, .state = info->state, .restarts = info->restarts,
-                             .node = info->node, .address = gcs_node_address(core, info->node), .status = info->status,
+    msg.u.act = (wr_msg_act){.actor = info->spec.actor,
+                             .n = info->n,
+                             .state = info->state,
+                             .restarts = info->restarts,
+                             .node = info->node,
+                             .address = gcs_node_address(core, info->node),
+                             .status = info->status,
                              .text = info->text};
     if (info->state == WR_ACTOR_STARTING) { /* where it will be is nobody's business before it is there */
         msg.u.act.state = info->restarts > 0 ? WR_ACTOR_RESTARTING : WR_ACTOR_PENDING;
@@ -143,8 +150,8 @@ void gcs_actor_publish(wr_gcs_core *core, const gcs_actor *actor) {
     }
 }
 
-static void ack(wr_gcs_core *core, uint32_t to, wr_cluster_msg_type of, const wr_actor_id *actor, uint64_t n, wr_status status,
-                wr_span text, const wr_actor_id *other) {
+static void ack(wr_gcs_core *core, uint32_t to, wr_cluster_msg_type of, const wr_actor_id *actor, uint64_t n,
+                wr_status status, wr_span text, const wr_actor_id *other) {
     wr_cluster_msg msg = {.type = WR_MSG_ACK};
     msg.u.ack = (wr_msg_ack){.of = of, .actor = *actor, .n = n, .status = status, .text = text};
     if (other != NULL) {
@@ -175,7 +182,9 @@ static void take_waiting_subs(wr_gcs_core *core, gcs_actor *actor) {
 
 static void say_never_created(wr_gcs_core *core, uint32_t to, const wr_actor_id *id) {
     wr_cluster_msg msg = {.type = WR_MSG_ACT};
-    msg.u.act = (wr_msg_act){.actor = *id, .state = WR_ACTOR_DEAD, .status = WR_E_ACTOR_DIED,
+    msg.u.act = (wr_msg_act){.actor = *id,
+                             .state = WR_ACTOR_DEAD,
+                             .status = WR_E_ACTOR_DIED,
                              .text = wr_span_text("the node that wanted to create it died first")};
     gcs_tell(core, to, &msg);
 }
@@ -195,8 +204,8 @@ void gcs_on_actor_sub(wr_gcs_core *core, uint32_t from, const wr_actor_id *id) {
         return;
     }
     void *subs = core->waiting_subs;
-    if (wr_array_reserve(&subs, &core->waiting_sub_capacity, core->waiting_sub_count + 1, sizeof *core->waiting_subs, NULL) !=
-        WR_OK) {
+    if (wr_array_reserve(&subs, &core->waiting_sub_capacity, core->waiting_sub_count + 1,
+                         sizeof *core->waiting_subs, NULL) != WR_OK) {
         gcs_out_of_memory(core);
         return;
     }
@@ -226,19 +235,22 @@ void gcs_on_new(wr_gcs_core *core, uint32_t from, const wr_actor_spec *spec) {
     wr_error err = {.status = WR_OK};
     wr_status status = gcs_job_check(core, spec->job);
     if (status != WR_OK) {
-        (void)WR_FAIL(&err, status, "%s", status == WR_E_STATE ? "its job has ended" : "there is no such job");
+        (void)WR_FAIL(&err, status, "%s",
+                      status == WR_E_STATE ? "its job has ended" : "there is no such job");
     }
     wr_span name = spec->name_space;
     if (status == WR_OK && spec->name.bytes > 0) {
         const gcs_actor *holder = find_named(core, name, spec->name);
         if (holder != NULL) {
-            ack(core, from, WR_MSG_NEW, &spec->actor, 0, WR_E_EXISTS, wr_span_text("the name is taken"), &holder->spec->actor);
+            ack(core, from, WR_MSG_NEW, &spec->actor, 0, WR_E_EXISTS, wr_span_text("the name is taken"),
+                &holder->spec->actor);
             return;
         }
     }
     gcs_class *cls = status == WR_OK ? gcs_class_ref(core, spec->cls, &err) : NULL;
     if (cls == NULL) {
-        ack(core, from, WR_MSG_NEW, &spec->actor, 0, err.status == WR_E_STATE ? WR_E_STATE : WR_E_INVALID, wr_span_text(err.text), NULL);
+        ack(core, from, WR_MSG_NEW, &spec->actor, 0, err.status == WR_E_STATE ? WR_E_STATE : WR_E_INVALID,
+            wr_span_text(err.text), NULL);
         return;
     }
     gcs_actor *actor = add_actor(core, spec);
@@ -261,7 +273,9 @@ void gcs_on_new(wr_gcs_core *core, uint32_t from, const wr_actor_spec *spec) {
 
 /* Removes what is remembered of the oldest dead. */
 void gcs_actors_prune(wr_gcs_core *core) {
-    uint32_t excess = core->dead_actors > WR_GCS_DEAD_ACTORS_MAX ? core->dead_actors - WR_GCS_DEAD_ACTORS_MAX : 0, kept = 0;
+    uint32_t excess =
+                 core->dead_actors > WR_GCS_DEAD_ACTORS_MAX ? core->dead_actors - WR_GCS_DEAD_ACTORS_MAX : 0,
+             kept = 0;
     if (excess < WR_GCS_DEAD_ACTORS_MAX / 100) { /* in batches: this is O(actors) */
         return;
     }
@@ -305,7 +319,8 @@ static void unforce(wr_gcs_core *core, gcs_actor *actor) {
     }
 }
 
-static void say_stop(wr_gcs_core *core, uint32_t to, const wr_actor_id *id, uint64_t n, bool restart, wr_status status, wr_span text) {
+static void say_stop(wr_gcs_core *core, uint32_t to, const wr_actor_id *id, uint64_t n, bool restart,
+                     wr_status status, wr_span text) {
     wr_cluster_msg msg = {.type = WR_MSG_STOP};
     msg.u.stop = (wr_msg_stop){.actor = *id, .n = n, .restart = restart, .status = status, .text = text};
     gcs_tell(core, to, &msg);
@@ -426,14 +441,16 @@ void gcs_on_hosted(wr_gcs_core *core, gcs_node *node, const wr_msg_rereg *m) {
         const wr_hosted *h = &m->hosted[i];
         gcs_actor *actor = placed_at(core, inc, &h->actor, h->n);
         if (actor == NULL) {
-            say_stop(core, inc, &h->actor, h->n, false, WR_E_ACTOR_DIED, wr_span_text("it lives elsewhere, or no more"));
+            say_stop(core, inc, &h->actor, h->n, false, WR_E_ACTOR_DIED,
+                     wr_span_text("it lives elsewhere, or no more"));
         } else if (actor->info.state == WR_ACTOR_STARTING && h->alive) {
             become_alive(core, actor, h->pid);
         }
     }
     for (uint32_t i = 0; i < core->actor_count; i++) {
         gcs_actor *actor = core->actors[i];
-        bool here = actor->info.node == inc && (actor->info.state == WR_ACTOR_STARTING || actor->info.state == WR_ACTOR_ALIVE);
+        bool here = actor->info.node == inc &&
+                    (actor->info.state == WR_ACTOR_STARTING || actor->info.state == WR_ACTOR_ALIVE);
         const wr_hosted *h = here ? find_hosted(m, &actor->spec->actor) : NULL;
         if (here && (h == NULL || h->n != actor->info.n)) {
             gcs_start_again(core, node, actor); /* the START was lost with the last epoch */
@@ -449,7 +466,8 @@ void gcs_on_kill(wr_gcs_core *core, uint32_t from, const wr_msg_kill *m) {
     } else if (actor != NULL && actor->info.node != 0 && actor->info.state != WR_ACTOR_DEAD) {
         say_stop(core, actor->info.node, &m->actor, actor->info.n, true, WR_E_ACTOR_DIED, text);
     }
-    ack(core, from, WR_MSG_KILL, &m->actor, 0, actor == NULL ? WR_E_NOT_FOUND : WR_OK, wr_span_of(NULL, 0), NULL);
+    ack(core, from, WR_MSG_KILL, &m->actor, 0, actor == NULL ? WR_E_NOT_FOUND : WR_OK, wr_span_of(NULL, 0),
+        NULL);
 }
 
 void gcs_on_out_of_scope(wr_gcs_core *core, uint32_t from, const wr_actor_id *id) {
@@ -484,14 +502,16 @@ void gcs_on_name_list(wr_gcs_core *core, uint32_t from, const wr_msg_name_list *
     for (uint32_t i = 0; i < core->actor_count; i++) {
         const gcs_actor *a = core->actors[i];
         if (a->named && (m->all || wr_span_equal(a->spec->name_space, m->name_space))) {
-            names[msg.u.names.count++] = (wr_named){.name_space = a->spec->name_space, .name = a->spec->name, .actor = a->spec->actor};
+            names[msg.u.names.count++] =
+                (wr_named){.name_space = a->spec->name_space, .name = a->spec->name, .actor = a->spec->actor};
         }
     }
     gcs_tell(core, from, &msg);
     wr_free(names);
 }
 
-/* ---- what follows from other ends. Indices, not pointers: actors are never moved but in prune, which nobody calls here. */
+/* ---- what follows from other ends. Indices, not pointers: actors are never moved but in prune, which
+ * nobody calls here. */
 
 void gcs_actors_on_death(wr_gcs_core *core, uint32_t inc) {
     for (uint32_t i = 0; i < core->actor_count; i++) {
@@ -524,9 +544,11 @@ void gcs_actors_on_job_end(wr_gcs_core *core, uint32_t job) {
         }
     }
     wr_fair_forget_job(core->actor_fair, job);
-    for (uint32_t i = 0; i < core->actor_count; i++) { /* detached ones of that job still wait for their turn */
+    for (uint32_t i = 0; i < core->actor_count;
+         i++) { /* detached ones of that job still wait for their turn */
         const gcs_actor *a = core->actors[i];
-        if (a->pending && a->cls->cls.job == job && wr_fair_wait(core->actor_fair, job, a->cls->hash, true, NULL) != WR_OK) {
+        if (a->pending && a->cls->cls.job == job &&
+            wr_fair_wait(core->actor_fair, job, a->cls->hash, true, NULL) != WR_OK) {
             gcs_out_of_memory(core);
         }
     }
@@ -559,7 +581,8 @@ wr_status gcs_actor_load_spec(wr_gcs_core *core, const wr_actor_spec *row, wr_er
 wr_status gcs_actor_load(wr_gcs_core *core, const wr_actor_info *row, wr_error *err) {
     gcs_actor *actor = gcs_actor_find(core, &row->spec.actor);
     if (actor == NULL || row->state > WR_ACTOR_DEAD) {
-        return WR_FAIL(err, WR_E_CORRUPT, "a stored actor without its specification, or in state %u", row->state);
+        return WR_FAIL(err, WR_E_CORRUPT, "a stored actor without its specification, or in state %u",
+                       row->state);
     }
     wr_actor_spec spec = actor->info.spec;
     actor->info = *row;
@@ -575,7 +598,9 @@ wr_status gcs_actor_load(wr_gcs_core *core, const wr_actor_info *row, wr_error *
         return WR_E_CORRUPT;
     }
     take_name(core, actor);
-    return actor->spec->name.bytes == 0 || actor->named ? WR_OK : WR_FAIL(err, WR_E_NO_MEMORY, "no memory for the stored names");
+    return actor->spec->name.bytes == 0 || actor->named
+               ? WR_OK
+               : WR_FAIL(err, WR_E_NO_MEMORY, "no memory for the stored names");
 }
 
 void gcs_actors_start(wr_gcs_core *core) {

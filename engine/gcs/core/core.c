@@ -169,7 +169,11 @@ gcs_class *gcs_class_ref(wr_gcs_core *core, wr_span key, wr_error *err) {
                                                  : wr_class_decode(key, &core->names, &c->cls, err);
     if (status == WR_OK) {
         memcpy(copy, key.data, key.bytes);
-        *c = (gcs_class){.next = (gcs_class *)(uintptr_t)head, .hash = hash, .refs = 1, .key = copy, .key_bytes = key.bytes,
+        *c = (gcs_class){.next = (gcs_class *)(uintptr_t)head,
+                         .hash = hash,
+                         .refs = 1,
+                         .key = copy,
+                         .key_bytes = key.bytes,
                          .cls = c->cls};
         status = wr_map_set(&core->class_index, hash, (uint64_t)(uintptr_t)c, err);
     }
@@ -276,7 +280,8 @@ static wr_status load_meta(wr_gcs_core *core, wr_span key, uint64_t value) {
     return WR_OK; /* others are the shell's own */
 }
 
-wr_status wr_gcs_core_load(wr_gcs_core *core, wr_gcs_table table, wr_span key, const void *row, wr_error *err) {
+wr_status wr_gcs_core_load(wr_gcs_core *core, wr_gcs_table table, wr_span key, const void *row,
+                           wr_error *err) {
     WR_ASSERT(!core->started);
     uint64_t value;
     switch (table) {
@@ -305,7 +310,8 @@ typedef struct step_mark {
     uint32_t first_message;
 } step_mark;
 
-static step_mark step_begin(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, wr_gcs_log *log, wr_outbox *out) {
+static step_mark step_begin(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, wr_gcs_log *log,
+                            wr_outbox *out) {
     core->now = now;
     core->wall_us = wall_us;
     core->log = log;
@@ -355,7 +361,8 @@ wr_cluster_msg wr_gcs_core_hello(const wr_gcs_core *core) {
     wr_cluster_msg msg;
     memset(&msg, 0, sizeof msg);
     msg.type = WR_MSG_HELLO;
-    msg.u.hello = (wr_msg_hello){.epoch = core->opts.epoch, .cluster_id = core->opts.cluster_id, .version = WR_CLUSTER_VERSION};
+    msg.u.hello = (wr_msg_hello){
+        .epoch = core->opts.epoch, .cluster_id = core->opts.cluster_id, .version = WR_CLUSTER_VERSION};
     return msg;
 }
 
@@ -433,8 +440,8 @@ static void dispatch(wr_gcs_core *core, gcs_node *node, const wr_cluster_msg *ms
     }
 }
 
-void wr_gcs_core_step(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, uint64_t from, const wr_cluster_msg *msg,
-                      wr_gcs_log *log, wr_outbox *out) {
+void wr_gcs_core_step(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, uint64_t from,
+                      const wr_cluster_msg *msg, wr_gcs_log *log, wr_outbox *out) {
     WR_ASSERT(core->started);
     step_mark mark = step_begin(core, now, wall_us, log, out);
     if (from >= WR_DEST_CONN(0)) {
@@ -455,7 +462,9 @@ void wr_gcs_core_step(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, uint6
     if (msg->type == WR_MSG_REREG) {
         gcs_on_rereg(core, node, &msg->u.rereg);
     } else if (msg->type == WR_MSG_LEAVE) {
-        gcs_node_declare(core, node, msg->u.node.text.bytes == 0 ? wr_span_text("it left in good order") : msg->u.node.text);
+        gcs_node_declare(core, node,
+                         msg->u.node.text.bytes == 0 ? wr_span_text("it left in good order")
+                                                     : msg->u.node.text);
     } else if (msg->type == WR_MSG_HB) {
         if (msg->u.hb.epoch != core->opts.epoch) {
             wr_cluster_msg hello = wr_gcs_core_hello(core);

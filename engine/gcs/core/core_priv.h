@@ -45,10 +45,10 @@ typedef struct gcs_node {
     uint32_t debit_count, debit_capacity;
     gcs_demand *demand;
     uint32_t demand_count;
-    uint32_t forced; /* STARTs under way without room in the view */
-    char *labels;    /* owned, with a final zero; the view borrows it */
+    uint32_t forced;              /* STARTs under way without room in the view */
+    char *labels;                 /* owned, with a final zero; the view borrows it */
     char *available_text, *stats; /* owned, for people */
-    uint32_t *flushed; /* DEAD: who has flushed */
+    uint32_t *flushed;            /* DEAD: who has flushed */
     uint32_t flushed_count, flushed_capacity;
 } gcs_node;
 
@@ -63,7 +63,7 @@ typedef struct gcs_actor {
     struct gcs_actor *next_pending, *previous_pending;
     wr_actor_spec *spec; /* owned block; info.spec is a shallow copy */
     wr_actor_info info;
-    char *text; /* owned; info.text points to it */
+    char *text;     /* owned; info.text points to it */
     gcs_class *cls; /* counted; NULL when DEAD */
     uint32_t *subs; /* incarnations */
     uint32_t sub_count, sub_capacity;
@@ -80,8 +80,8 @@ typedef struct gcs_try {
 } gcs_try;
 
 typedef struct gcs_group {
-    struct gcs_group *next; /* same hash of the id */
-    wr_pg_info *info;       /* owned block */
+    struct gcs_group *next;  /* same hash of the id */
+    wr_pg_info *info;        /* owned block */
     wr_bundle_info *bundles; /* info->bundles, writable */
     char *text;              /* owned; info->text points to it */
     wr_res *resources;       /* owned; per bundle */
@@ -120,7 +120,7 @@ struct wr_gcs_core {
 
     gcs_node **nodes;
     uint32_t node_count, node_capacity;
-    wr_map node_index; /* inc -> pointer */
+    wr_map node_index;   /* inc -> pointer */
     wr_node_view *views; /* of registered live nodes */
     uint32_t view_count, view_capacity;
 
@@ -145,12 +145,15 @@ struct wr_gcs_core {
     bool place_due; /* something changed that could let work be placed */
 };
 
-/* core.c: the log and the outbox of the present step. Memory that runs out is marked there; the shell ends. */
-void gcs_put(wr_gcs_core *core, wr_gcs_table table, const void *key, uint32_t key_bytes, const void *row /* NULL: remove */);
+/* core.c: the log and the outbox of the present step. Memory that runs out is marked there; the shell ends.
+ */
+void gcs_put(wr_gcs_core *core, wr_gcs_table table, const void *key, uint32_t key_bytes,
+             const void *row /* NULL: remove */);
 void gcs_put_meta(wr_gcs_core *core, const char *key, uint64_t value);
 void gcs_say(wr_gcs_core *core, uint64_t dest, const wr_cluster_msg *msg);     /* waits for the log's tail */
 void gcs_say_now(wr_gcs_core *core, uint64_t dest, const wr_cluster_msg *msg); /* G3 */
-void gcs_tell(wr_gcs_core *core, uint32_t inc, const wr_cluster_msg *msg); /* gcs_say, if that node is live and registered */
+void gcs_tell(wr_gcs_core *core, uint32_t inc,
+              const wr_cluster_msg *msg); /* gcs_say, if that node is live and registered */
 void gcs_out_of_memory(wr_gcs_core *core);
 char *gcs_text(wr_gcs_core *core, wr_span text); /* owned copy with a final zero; "" and NULL-safe */
 bool gcs_add_u32(uint32_t **items, uint32_t *count, uint32_t *capacity, uint32_t value); /* as a set */
@@ -164,8 +167,10 @@ bool gcs_node_is_live(const wr_gcs_core *core, uint32_t inc);
 bool gcs_node_is_up(const wr_gcs_core *core, uint32_t inc); /* live and registered */
 bool gcs_all_registered(const wr_gcs_core *core);
 wr_span gcs_node_address(const wr_gcs_core *core, uint32_t inc);
-void gcs_node_debit(wr_gcs_core *core, gcs_node *node, const wr_res *taken /* may be empty */); /* a START or PREPARE leaves */
-void gcs_view_sub(wr_gcs_core *core, const gcs_node *node, const wr_res *taken, int64_t times); /* a hint: cannot fail */
+void gcs_node_debit(wr_gcs_core *core, gcs_node *node,
+                    const wr_res *taken /* may be empty */); /* a START or PREPARE leaves */
+void gcs_view_sub(wr_gcs_core *core, const gcs_node *node, const wr_res *taken,
+                  int64_t times);                         /* a hint: cannot fail */
 void gcs_node_refresh(wr_gcs_core *core, gcs_node *node); /* view = reported - debits - grants */
 void gcs_on_join(wr_gcs_core *core, uint64_t conn, const wr_msg_join *m);
 void gcs_on_rereg(wr_gcs_core *core, gcs_node *node, const wr_msg_rereg *m);

@@ -35,8 +35,10 @@ void gcs_group_free(gcs_group *group) {
 
 /* Fails: INVALID (no bundles, an empty one, resources that cannot be read), NO_MEMORY. */
 static wr_status add_group(wr_gcs_core *core, const wr_pg_info *info, gcs_group **out, wr_error *err) {
-    if (info->bundle_count == 0 || info->bundle_count > WR_PG_BUNDLES_MAX || info->strategy > WR_PG_STRICT_SPREAD) {
-        return WR_FAIL(err, WR_E_INVALID, "a placement group has 1 to %d bundles and one of four strategies", WR_PG_BUNDLES_MAX);
+    if (info->bundle_count == 0 || info->bundle_count > WR_PG_BUNDLES_MAX ||
+        info->strategy > WR_PG_STRICT_SPREAD) {
+        return WR_FAIL(err, WR_E_INVALID, "a placement group has 1 to %d bundles and one of four strategies",
+                       WR_PG_BUNDLES_MAX);
     }
     gcs_group *group = wr_calloc(1, sizeof *group);
     void *block = NULL, *groups = core->groups;
@@ -45,8 +47,9 @@ static wr_status add_group(wr_gcs_core *core, const wr_pg_info *info, gcs_group 
     (void)wr_map_get(&core->group_index, hash, &head);
     if (group != NULL) {
         group->resources = wr_calloc(info->bundle_count, sizeof *group->resources);
-        status = group->resources == NULL ? WR_E_NO_MEMORY
-                                          : wr_struct_dup(wr_gcs_table_desc(WR_GCS_GROUP), info, 0, 0, &block, err);
+        status = group->resources == NULL
+                     ? WR_E_NO_MEMORY
+                     : wr_struct_dup(wr_gcs_table_desc(WR_GCS_GROUP), info, 0, 0, &block, err);
         group->info = block;
     }
     for (uint32_t i = 0; status == WR_OK && i < info->bundle_count; i++) {
@@ -55,7 +58,8 @@ static wr_status add_group(wr_gcs_core *core, const wr_pg_info *info, gcs_group 
             status = WR_FAIL(err, WR_E_INVALID, "bundle %u of the placement group asks for nothing", i);
         }
     }
-    status = status == WR_OK ? wr_array_reserve(&groups, &core->group_capacity, core->group_count + 1, sizeof *core->groups, err)
+    status = status == WR_OK ? wr_array_reserve(&groups, &core->group_capacity, core->group_count + 1,
+                                                sizeof *core->groups, err)
                              : status;
     if (status == WR_OK) {
         core->groups = groups;
@@ -88,13 +92,15 @@ static void subscribe(wr_gcs_core *core, gcs_group *group, uint32_t inc) {
     }
 }
 
-static void ack(wr_gcs_core *core, uint32_t to, wr_cluster_msg_type of, const wr_pg_id *pg, wr_status status, wr_span text) {
+static void ack(wr_gcs_core *core, uint32_t to, wr_cluster_msg_type of, const wr_pg_id *pg, wr_status status,
+                wr_span text) {
     wr_cluster_msg msg = {.type = WR_MSG_ACK};
     msg.u.ack = (wr_msg_ack){.of = of, .pg = *pg, .status = status, .text = text};
     gcs_tell(core, to, &msg);
 }
 
-static void say_bundle(wr_gcs_core *core, wr_cluster_msg_type type, uint32_t to, const wr_pg_info *info, uint64_t attempt, uint32_t i) {
+static void say_bundle(wr_gcs_core *core, wr_cluster_msg_type type, uint32_t to, const wr_pg_info *info,
+                       uint64_t attempt, uint32_t i) {
     wr_cluster_msg msg = {.type = type};
     msg.u.bundle = (wr_msg_bundle){.pg = info->pg, .attempt = attempt, .index = i};
     if (type == WR_MSG_PREPARE) {
@@ -144,7 +150,8 @@ static void begin_try(wr_gcs_core *core, gcs_group *group, const uint32_t *views
 }
 
 static bool waits(const gcs_group *group) {
-    return (group->info->state == WR_PG_PENDING || group->info->state == WR_PG_RESCHEDULING) && group->try_now.attempt == 0;
+    return (group->info->state == WR_PG_PENDING || group->info->state == WR_PG_RESCHEDULING) &&
+           group->try_now.attempt == 0;
 }
 
 void gcs_groups_place(wr_gcs_core *core) {
@@ -162,7 +169,8 @@ void gcs_groups_place(wr_gcs_core *core) {
         wr_infeasible why;
         char text[256];
         memset(&why, 0, sizeof why);
-        wr_status status = wr_policy_place_bundles(core->views, core->view_count, group->resources, group->info->bundle_count,
+        wr_status status = wr_policy_place_bundles(core->views, core->view_count, group->resources,
+                                                   group->info->bundle_count,
                                                    (wr_pg_strategy)group->info->strategy, views, &why);
         if (status == WR_OK) {
             begin_try(core, group, views);
@@ -182,8 +190,8 @@ void gcs_groups_place(wr_gcs_core *core) {
 
 void gcs_on_prepared(wr_gcs_core *core, uint32_t from, const wr_msg_bundle *m) {
     gcs_group *group = gcs_group_find(core, &m->pg);
-    if (group == NULL || group->try_now.attempt != m->attempt || m->attempt == 0 || m->index >= group->info->bundle_count ||
-        group->try_now.nodes[m->index] != from) {
+    if (group == NULL || group->try_now.attempt != m->attempt || m->attempt == 0 ||
+        m->index >= group->info->bundle_count || group->try_now.nodes[m->index] != from) {
         return; /* given up meanwhile: its RELEASE is behind the PREPARE */
     }
     gcs_try *t = &group->try_now;
@@ -230,7 +238,8 @@ void gcs_on_pg_create(wr_gcs_core *core, uint32_t from, const wr_pg_info *pg) {
     wr_error err = {.status = WR_OK};
     wr_status status = gcs_job_check(core, pg->job);
     if (status != WR_OK) {
-        (void)WR_FAIL(&err, status, "%s", status == WR_E_STATE ? "its job has ended" : "there is no such job");
+        (void)WR_FAIL(&err, status, "%s",
+                      status == WR_E_STATE ? "its job has ended" : "there is no such job");
     } else {
         wr_pg_info info = *pg;
         info.state = WR_PG_PENDING;
@@ -315,7 +324,8 @@ void gcs_on_pg_remove(wr_gcs_core *core, uint32_t from, const wr_pg_id *id) {
 void gcs_groups_on_death(wr_gcs_core *core, uint32_t inc) {
     for (uint32_t g = 0; g < core->group_count; g++) {
         gcs_group *group = core->groups[g];
-        bool in_try = group->try_now.attempt != 0 && gcs_has_u32(group->try_now.nodes, group->info->bundle_count, inc);
+        bool in_try =
+            group->try_now.attempt != 0 && gcs_has_u32(group->try_now.nodes, group->info->bundle_count, inc);
         if (in_try) {
             abort_try(core, group);
         }
@@ -350,7 +360,8 @@ void gcs_groups_on_job_end(wr_gcs_core *core, uint32_t job) {
 void gcs_groups_on_owner_dead(wr_gcs_core *core, const wr_actor_id *owner) {
     for (uint32_t g = 0; g < core->group_count; g++) {
         const wr_pg_info *info = core->groups[g]->info;
-        if (info->state != WR_PG_REMOVED && !info->detached && memcmp(&info->owner, owner, sizeof *owner) == 0) {
+        if (info->state != WR_PG_REMOVED && !info->detached &&
+            memcmp(&info->owner, owner, sizeof *owner) == 0) {
             remove_group(core, core->groups[g]);
         }
     }
@@ -362,11 +373,13 @@ void gcs_on_held_bundles(wr_gcs_core *core, gcs_node *node, const wr_msg_rereg *
     for (uint32_t i = 0; i < m->bundle_count; i++) {
         const wr_held_bundle *b = &m->bundles[i];
         const gcs_group *group = gcs_group_find(core, &b->pg);
-        bool ours = group != NULL && group->info->state == WR_PG_CREATED && group->info->attempt == b->attempt &&
-                    b->index < group->info->bundle_count && group->bundles[b->index].node == inc;
+        bool ours = group != NULL && group->info->state == WR_PG_CREATED &&
+                    group->info->attempt == b->attempt && b->index < group->info->bundle_count &&
+                    group->bundles[b->index].node == inc;
         wr_pg_info nobody = {.pg = b->pg};
         if (!ours) {
-            say_bundle(core, WR_MSG_RELEASE, inc, group == NULL ? &nobody : group->info, b->attempt, b->index);
+            say_bundle(core, WR_MSG_RELEASE, inc, group == NULL ? &nobody : group->info, b->attempt,
+                       b->index);
         } else if (!b->committed) {
             say_bundle(core, WR_MSG_COMMIT, inc, group->info, b->attempt, b->index);
         }
@@ -379,7 +392,8 @@ void gcs_on_pg_get(wr_gcs_core *core, uint32_t from, const wr_msg_pg_get *m) {
     gcs_group *group = wr_pg_id_is_none(&m->pg) ? NULL : gcs_group_find(core, &m->pg);
     for (uint32_t g = core->group_count; group == NULL && m->name.bytes > 0 && g > 0; g--) {
         gcs_group *named = core->groups[g - 1];
-        group = named->info->state != WR_PG_REMOVED && wr_span_equal(named->info->name, m->name) ? named : NULL;
+        group =
+            named->info->state != WR_PG_REMOVED && wr_span_equal(named->info->name, m->name) ? named : NULL;
     }
     wr_cluster_msg msg = {.type = WR_MSG_PG_IS};
     msg.u.pg_is.query = m->query;
@@ -413,7 +427,8 @@ void gcs_on_pg_table_get(wr_gcs_core *core, uint32_t from, uint64_t query) {
 wr_status gcs_group_load(wr_gcs_core *core, const wr_pg_info *row, wr_error *err) {
     gcs_group *group;
     if (row->state > WR_PG_REMOVED || gcs_group_find(core, &row->pg) != NULL) {
-        return WR_FAIL(err, WR_E_CORRUPT, "a stored placement group in state %u, or stored twice", row->state);
+        return WR_FAIL(err, WR_E_CORRUPT, "a stored placement group in state %u, or stored twice",
+                       row->state);
     }
     wr_status status = add_group(core, row, &group, err);
     if (status != WR_OK) {
@@ -433,7 +448,8 @@ void gcs_groups_start(wr_gcs_core *core) {
         }
         wr_actor_id none;
         memset(&none, 0, sizeof none);
-        const gcs_actor *owner = memcmp(&info->owner, &none, sizeof none) == 0 ? NULL : gcs_actor_find(core, &info->owner);
+        const gcs_actor *owner =
+            memcmp(&info->owner, &none, sizeof none) == 0 ? NULL : gcs_actor_find(core, &info->owner);
         bool owner_dead = owner != NULL && owner->info.state == WR_ACTOR_DEAD;
         if (!info->detached && (gcs_job_check(core, info->job) != WR_OK || owner_dead)) {
             remove_group(core, group);

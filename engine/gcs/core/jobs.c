@@ -25,7 +25,8 @@ static void put_job(wr_gcs_core *core, uint32_t job, const wr_gcs_job_row *row /
 static gcs_job *add_job(wr_gcs_core *core, const wr_gcs_job_row *row) {
     void *jobs = core->jobs, *block = NULL;
     gcs_job *job = wr_calloc(1, sizeof *job);
-    if (job == NULL || wr_array_reserve(&jobs, &core->job_capacity, core->job_count + 1, sizeof *core->jobs, NULL) != WR_OK) {
+    if (job == NULL || wr_array_reserve(&jobs, &core->job_capacity, core->job_count + 1, sizeof *core->jobs,
+                                        NULL) != WR_OK) {
         wr_free(job);
         gcs_out_of_memory(core);
         return NULL;
@@ -140,7 +141,8 @@ void gcs_jobs_tell_dead(wr_gcs_core *core, uint32_t inc) {
     for (uint32_t i = 0; i < core->job_count; i++) {
         const wr_job_info *info = &core->jobs[i]->row->info;
         if (info->state != WR_JOB_RUNNING) {
-            msg.u.job = (wr_msg_job){.job = info->job, .failed = info->state == WR_JOB_FAILED, .text = info->text};
+            msg.u.job =
+                (wr_msg_job){.job = info->job, .failed = info->state == WR_JOB_FAILED, .text = info->text};
             gcs_tell(core, inc, &msg);
         }
     }

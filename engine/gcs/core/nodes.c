@@ -39,7 +39,8 @@ static void put_node(wr_gcs_core *core, const gcs_node *node) {
 static gcs_node *add_node(wr_gcs_core *core, const wr_gcs_node_row *row) {
     void *nodes = core->nodes, *block = NULL;
     gcs_node *node = wr_calloc(1, sizeof *node);
-    if (node == NULL || wr_array_reserve(&nodes, &core->node_capacity, core->node_count + 1, sizeof *core->nodes, NULL) != WR_OK) {
+    if (node == NULL || wr_array_reserve(&nodes, &core->node_capacity, core->node_count + 1,
+                                         sizeof *core->nodes, NULL) != WR_OK) {
         wr_free(node);
         gcs_out_of_memory(core);
         return NULL;
@@ -87,7 +88,8 @@ static void prune(wr_gcs_core *core) {
     uint8_t key[4] = {(uint8_t)(inc >> 24), (uint8_t)(inc >> 16), (uint8_t)(inc >> 8), (uint8_t)inc};
     gcs_put(core, WR_GCS_NODE, key, sizeof key, NULL);
     (void)wr_map_remove(&core->node_index, inc, NULL);
-    memmove(&core->nodes[oldest], &core->nodes[oldest + 1], (core->node_count - oldest - 1) * sizeof *core->nodes);
+    memmove(&core->nodes[oldest], &core->nodes[oldest + 1],
+            (core->node_count - oldest - 1) * sizeof *core->nodes);
     core->node_count--;
     gcs_node_free(core, node);
 }
@@ -96,7 +98,9 @@ static void prune(wr_gcs_core *core) {
 
 static void say_welcome(wr_gcs_core *core, uint64_t conn, const gcs_node *node) {
     wr_cluster_msg msg = {.type = WR_MSG_WELCOME};
-    msg.u.welcome = (wr_msg_welcome){.nonce = node->row->nonce, .inc = node->row->info.inc, .epoch = core->opts.epoch,
+    msg.u.welcome = (wr_msg_welcome){.nonce = node->row->nonce,
+                                     .inc = node->row->info.inc,
+                                     .epoch = core->opts.epoch,
                                      .cluster_id = core->opts.cluster_id};
     gcs_say(core, conn, &msg);
 }
@@ -138,7 +142,8 @@ void gcs_on_join(wr_gcs_core *core, uint64_t conn, const wr_msg_join *m) {
 /* ---- what a node has */
 
 void gcs_view_sub(wr_gcs_core *core, const gcs_node *node, const wr_res *taken, int64_t times) {
-    wr_status ignored = wr_res_sub(&core->views[node->view].available, taken, times, NULL); /* too many names: the node corrects us */
+    wr_status ignored = wr_res_sub(&core->views[node->view].available, taken, times,
+                                   NULL); /* too many names: the node corrects us */
     (void)ignored;
 }
 
@@ -174,7 +179,8 @@ void gcs_node_debit(wr_gcs_core *core, gcs_node *node, const wr_res *taken) {
         return;
     }
     void *debits = node->debits;
-    if (wr_array_reserve(&debits, &node->debit_capacity, node->debit_count + 1, sizeof *node->debits, NULL) != WR_OK) {
+    if (wr_array_reserve(&debits, &node->debit_capacity, node->debit_count + 1, sizeof *node->debits, NULL) !=
+        WR_OK) {
         gcs_out_of_memory(core);
         return;
     }
@@ -185,7 +191,8 @@ void gcs_node_debit(wr_gcs_core *core, gcs_node *node, const wr_res *taken) {
 
 static bool add_view(wr_gcs_core *core, gcs_node *node) {
     void *views = core->views;
-    if (wr_array_reserve(&views, &core->view_capacity, core->view_count + 1, sizeof *core->views, NULL) != WR_OK) {
+    if (wr_array_reserve(&views, &core->view_capacity, core->view_count + 1, sizeof *core->views, NULL) !=
+        WR_OK) {
         gcs_out_of_memory(core);
         return false;
     }
@@ -222,7 +229,8 @@ void gcs_on_sync(wr_gcs_core *core, gcs_node *node, const wr_msg_sync *m) {
         if (cls == NULL) {
             continue;
         }
-        demand[count] = (gcs_demand){.cls = cls, .prefer = m->demand[i].prefer, .waiting = m->demand[i].waiting};
+        demand[count] =
+            (gcs_demand){.cls = cls, .prefer = m->demand[i].prefer, .waiting = m->demand[i].waiting};
         for (uint32_t k = 0; k < node->demand_count; k++) {
             if (node->demand[k].cls == cls) {
                 demand[count].told_infeasible = node->demand[k].told_infeasible;
@@ -242,7 +250,8 @@ void gcs_on_sync(wr_gcs_core *core, gcs_node *node, const wr_msg_sync *m) {
 
 static void say_nodes(wr_gcs_core *core, const gcs_node *to) {
     wr_node_info *live = wr_calloc(core->node_count, sizeof *live);
-    uint32_t *unburied = wr_calloc(core->node_count, sizeof *unburied), *dead = wr_calloc(core->node_count, sizeof *dead);
+    uint32_t *unburied = wr_calloc(core->node_count, sizeof *unburied),
+             *dead = wr_calloc(core->node_count, sizeof *dead);
     wr_cluster_msg msg = {.type = WR_MSG_NODES};
     wr_msg_nodes *m = &msg.u.nodes;
     if (live == NULL || unburied == NULL || dead == NULL) {
@@ -374,7 +383,8 @@ void gcs_on_flushed(wr_gcs_core *core, gcs_node *node, uint32_t dead_inc) {
         msg.u.node.inc = dead_inc;
         gcs_tell(core, node->row->info.inc, &msg);
     } else if (dead->row->state == WR_GCS_NODE_DEAD) {
-        if (!gcs_add_u32(&dead->flushed, &dead->flushed_count, &dead->flushed_capacity, node->row->info.inc)) {
+        if (!gcs_add_u32(&dead->flushed, &dead->flushed_count, &dead->flushed_capacity,
+                         node->row->info.inc)) {
             gcs_out_of_memory(core);
         }
         gcs_nodes_bury(core);
@@ -384,7 +394,8 @@ void gcs_on_flushed(wr_gcs_core *core, gcs_node *node, uint32_t dead_inc) {
 static bool may_be_buried(const wr_gcs_core *core, const gcs_node *dead) {
     for (uint32_t i = 0; i < core->node_count; i++) {
         const wr_gcs_node_row *row = core->nodes[i]->row;
-        if (row->state == WR_GCS_NODE_LIVE && !gcs_has_u32(dead->flushed, dead->flushed_count, row->info.inc)) {
+        if (row->state == WR_GCS_NODE_LIVE &&
+            !gcs_has_u32(dead->flushed, dead->flushed_count, row->info.inc)) {
             return false;
         }
     }
@@ -415,7 +426,8 @@ void gcs_nodes_bury(wr_gcs_core *core) {
 void gcs_nodes_tick(wr_gcs_core *core) {
     for (uint32_t i = 0; i < core->node_count; i++) {
         gcs_node *node = core->nodes[i];
-        if (node->row->state == WR_GCS_NODE_LIVE && core->now > node->heard && core->now - node->heard > core->opts.dead_after_ns) {
+        if (node->row->state == WR_GCS_NODE_LIVE && core->now > node->heard &&
+            core->now - node->heard > core->opts.dead_after_ns) {
             gcs_node_declare(core, node, wr_span_text("nothing was heard of it for too long"));
         }
     }

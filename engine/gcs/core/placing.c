@@ -37,8 +37,10 @@ void gcs_actor_unqueue(wr_gcs_core *core, gcs_actor *actor) {
     }
     gcs_class *cls = actor->cls;
     actor->pending = false;
-    *(actor->previous_pending != NULL ? &actor->previous_pending->next_pending : &cls->first) = actor->next_pending;
-    *(actor->next_pending != NULL ? &actor->next_pending->previous_pending : &cls->last) = actor->previous_pending;
+    *(actor->previous_pending != NULL ? &actor->previous_pending->next_pending : &cls->first) =
+        actor->next_pending;
+    *(actor->next_pending != NULL ? &actor->next_pending->previous_pending : &cls->last) =
+        actor->previous_pending;
     if (cls->first == NULL) {
         end_wait(core->actor_fair, cls->cls.job, cls->hash);
     }
@@ -65,7 +67,8 @@ static void say_start(wr_gcs_core *core, gcs_node *node, const gcs_actor *actor,
 
 static const wr_res *taken_by(const gcs_actor *actor) {
     static const wr_res nothing = {.count = 0}; /* in a group: the bundle has it reserved already */
-    return actor->cls->cls.strategy.kind == WR_STRATEGY_PLACEMENT_GROUP ? &nothing : &actor->cls->cls.resources;
+    return actor->cls->cls.strategy.kind == WR_STRATEGY_PLACEMENT_GROUP ? &nothing
+                                                                        : &actor->cls->cls.resources;
 }
 
 void gcs_start_again(wr_gcs_core *core, gcs_node *node, gcs_actor *actor) {
@@ -83,11 +86,12 @@ static void start(wr_gcs_core *core, gcs_node *node, gcs_actor *actor, bool forc
     say_start(core, node, actor, taken_by(actor));
 }
 
-static void say_infeasible(wr_gcs_core *core, uint32_t to, const gcs_class *cls, const wr_actor_id *actor, bool final,
-                           const wr_infeasible *why) {
+static void say_infeasible(wr_gcs_core *core, uint32_t to, const gcs_class *cls, const wr_actor_id *actor,
+                           bool final, const wr_infeasible *why) {
     char text[256];
     wr_cluster_msg msg = {.type = WR_MSG_INFEASIBLE};
-    msg.u.infeasible = (wr_msg_infeasible){.cls = wr_span_of(cls->key, cls->key_bytes), .final = final, .nearest = why->nearest};
+    msg.u.infeasible = (wr_msg_infeasible){
+        .cls = wr_span_of(cls->key, cls->key_bytes), .final = final, .nearest = why->nearest};
     msg.u.infeasible.text = wr_span_text(wr_infeasible_format(why, &core->names, text, sizeof text));
     if (actor != NULL) {
         msg.u.infeasible.actor = *actor;
@@ -110,7 +114,8 @@ static gcs_node *node_of_group(wr_gcs_core *core, gcs_actor *actor, bool *out_en
     gcs_node *chosen = NULL;
     for (uint32_t k = 0; k < count && chosen == NULL; k++) {
         uint32_t i = bundle >= 0 ? (uint32_t)bundle : (group->turn + k) % count;
-        if (i >= count || !wr_res_fits(&group->resources[i], &cls->resources) || !wr_res_fits(&group->resources[i], &cls->place)) {
+        if (i >= count || !wr_res_fits(&group->resources[i], &cls->resources) ||
+            !wr_res_fits(&group->resources[i], &cls->place)) {
             continue;
         }
         able = true;
@@ -120,7 +125,8 @@ static gcs_node *node_of_group(wr_gcs_core *core, gcs_actor *actor, bool *out_en
         }
     }
     if (!able) {
-        gcs_actor_dead(core, actor, WR_E_UNSCHEDULABLE, wr_span_text("no bundle of its placement group can hold it"));
+        gcs_actor_dead(core, actor, WR_E_UNSCHEDULABLE,
+                       wr_span_text("no bundle of its placement group can hold it"));
         return NULL;
     }
     *out_ended = false;
@@ -145,7 +151,10 @@ static bool place_one(wr_gcs_core *core, gcs_class *cls) {
         return node != NULL || ended;
     }
     bool may_force = core->now >= actor->pending_since + force_after_ns;
-    wr_pick_opts opts = {.nodes = core->views, .count = core->view_count, .local = actor->spec->creator, .also_busy = may_force,
+    wr_pick_opts opts = {.nodes = core->views,
+                         .count = core->view_count,
+                         .local = actor->spec->creator,
+                         .also_busy = may_force,
                          .cursor = &cls->spread};
     wr_infeasible why;
     uint32_t at;
@@ -160,7 +169,8 @@ static bool place_one(wr_gcs_core *core, gcs_class *cls) {
         return true;
     }
     if (status == WR_E_UNSCHEDULABLE && why.gone && !gcs_node_is_live(core, cls->cls.strategy.node)) {
-        gcs_actor_dead(core, actor, WR_E_UNSCHEDULABLE, wr_span_text("the node it is bound to is not in the cluster"));
+        gcs_actor_dead(core, actor, WR_E_UNSCHEDULABLE,
+                       wr_span_text("the node it is bound to is not in the cluster"));
         return true;
     }
     if (status == WR_E_UNSCHEDULABLE && gcs_all_registered(core) &&
@@ -238,7 +248,9 @@ void gcs_on_grant_uses(wr_gcs_core *core, gcs_node *node, const wr_msg_sync *m) 
         for (uint32_t k = 0; k < m->received_count && g->to == inc; k++) {
             if (m->received[k].grant == g->id) {
                 changed = true;
-                g->received = m->received[k].count > UINT32_MAX - g->received ? UINT32_MAX : g->received + m->received[k].count;
+                g->received = m->received[k].count > UINT32_MAX - g->received
+                                  ? UINT32_MAX
+                                  : g->received + m->received[k].count;
             }
         }
         if (g->answered && g->received >= g->used) { /* T2: debited until used equals received */
@@ -252,22 +264,28 @@ void gcs_on_grant_uses(wr_gcs_core *core, gcs_node *node, const wr_msg_sync *m) 
 
 static void grant(wr_gcs_core *core, uint32_t from, gcs_class *cls, gcs_node *to, uint32_t count) {
     void *grants = core->grants;
-    if (wr_array_reserve(&grants, &core->grant_capacity, core->grant_count + 1, sizeof *core->grants, NULL) != WR_OK) {
+    if (wr_array_reserve(&grants, &core->grant_capacity, core->grant_count + 1, sizeof *core->grants, NULL) !=
+        WR_OK) {
         gcs_out_of_memory(core);
         return;
     }
     core->grants = grants;
     uint64_t id = core->opts.epoch << 32 | (uint32_t)++core->next_grant;
     cls->refs++;
-    core->grants[core->grant_count++] = (gcs_grant){.id = id, .from = from, .to = to->row->info.inc, .count = count, .cls = cls};
+    core->grants[core->grant_count++] =
+        (gcs_grant){.id = id, .from = from, .to = to->row->info.inc, .count = count, .cls = cls};
     gcs_view_sub(core, to, &cls->cls.resources, count);
     wr_cluster_msg msg = {.type = WR_MSG_GRANT};
-    msg.u.grant = (wr_msg_grant){.grant = id, .cls = wr_span_of(cls->key, cls->key_bytes), .node = to->row->info.inc,
-                                 .address = to->row->info.address, .count = count};
+    msg.u.grant = (wr_msg_grant){.grant = id,
+                                 .cls = wr_span_of(cls->key, cls->key_bytes),
+                                 .node = to->row->info.inc,
+                                 .address = to->row->info.address,
+                                 .count = count};
     gcs_tell(core, from, &msg);
 }
 
-/* Marks the nodes where this submitter has an open grant of this class, so that the policy passes them by (T2). */
+/* Marks the nodes where this submitter has an open grant of this class, so that the policy passes them by
+ * (T2). */
 static uint32_t exclude_open(wr_gcs_core *core, uint32_t from, const gcs_class *cls, bool exclude) {
     uint32_t open = 0;
     for (uint32_t i = 0; i < core->grant_count; i++) {
@@ -292,11 +310,13 @@ static uint32_t grant_in_group(wr_gcs_core *core, gcs_node *node, gcs_demand *d,
         say_infeasible(core, node->row->info.inc, d->cls, NULL, true, &why);
         return 0;
     }
-    for (uint32_t i = 0; i < group->info->bundle_count && group->info->state == WR_PG_CREATED && granted < wanted; i++) {
+    for (uint32_t i = 0;
+         i < group->info->bundle_count && group->info->state == WR_PG_CREATED && granted < wanted; i++) {
         if (cls->strategy.bundle >= 0 && (uint32_t)cls->strategy.bundle != i) {
             continue;
         }
-        uint32_t to = group->bundles[i].node, fits = wr_res_fits_times(&group->resources[i], &cls->resources, GRANT_MAX);
+        uint32_t to = group->bundles[i].node,
+                 fits = wr_res_fits_times(&group->resources[i], &cls->resources, GRANT_MAX);
         if (to == node->row->info.inc || fits == 0 || !gcs_node_is_up(core, to) ||
             core->views[gcs_node_find(core, to)->view].draining) {
             continue;
@@ -313,7 +333,10 @@ static uint32_t grant_in_group(wr_gcs_core *core, gcs_node *node, gcs_demand *d,
 static uint32_t grant_by_policy(wr_gcs_core *core, gcs_node *node, gcs_demand *d, uint32_t wanted) {
     const wr_class *cls = &d->cls->cls;
     uint32_t inc = node->row->info.inc, granted = 0, at;
-    wr_pick_opts opts = {.nodes = core->views, .count = core->view_count, .skip = inc, .cursor = &d->cls->spread,
+    wr_pick_opts opts = {.nodes = core->views,
+                         .count = core->view_count,
+                         .skip = inc,
+                         .cursor = &d->cls->spread,
                          .prefer = d->prefer == inc ? 0 : d->prefer};
     while (granted < wanted && wr_policy_pick(cls, &opts, &at, NULL) == WR_OK) {
         gcs_node *to = gcs_node_find(core, core->views[at].node);
@@ -349,8 +372,9 @@ static uint32_t grant_demand(wr_gcs_core *core, gcs_node *node, gcs_demand *d) {
     }
     uint32_t open = exclude_open(core, inc, d->cls, true), granted = 0;
     if (d->waiting > open) {
-        granted = cls->strategy.kind == WR_STRATEGY_PLACEMENT_GROUP ? grant_in_group(core, node, d, d->waiting - open)
-                                                                    : grant_by_policy(core, node, d, d->waiting - open);
+        granted = cls->strategy.kind == WR_STRATEGY_PLACEMENT_GROUP
+                      ? grant_in_group(core, node, d, d->waiting - open)
+                      : grant_by_policy(core, node, d, d->waiting - open);
     }
     (void)exclude_open(core, inc, d->cls, false);
     return granted;
@@ -362,7 +386,8 @@ static void place_tasks(wr_gcs_core *core) {
         const gcs_node *node = gcs_node_find(core, core->views[i].node);
         for (uint32_t k = 0; k < node->demand_count; k++) {
             const gcs_class *cls = node->demand[k].cls;
-            if (node->demand[k].waiting > 0 && wr_fair_wait(core->task_fair, cls->cls.job, cls->hash, true, NULL) != WR_OK) {
+            if (node->demand[k].waiting > 0 &&
+                wr_fair_wait(core->task_fair, cls->cls.job, cls->hash, true, NULL) != WR_OK) {
                 gcs_out_of_memory(core);
             }
         }

@@ -10,18 +10,25 @@ static uint32_t rows_of(const wr_gcs_request *request, uint32_t count) {
 
 static wr_status new_rows(uint32_t count, size_t bytes, void **out, wr_error *err) {
     *out = count == 0 ? NULL : wr_calloc(count, bytes);
-    return count == 0 || *out != NULL ? WR_OK : WR_FAIL(err, WR_E_NO_MEMORY, "no memory for a table of %u rows", count);
+    return count == 0 || *out != NULL
+               ? WR_OK
+               : WR_FAIL(err, WR_E_NO_MEMORY, "no memory for a table of %u rows", count);
 }
 
-static wr_status fill_nodes(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out, wr_error *err) {
+static wr_status fill_nodes(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out,
+                            wr_error *err) {
     uint32_t count = rows_of(request, core->node_count);
     void *rows;
     WR_TRY(new_rows(count, sizeof(wr_gcs_node), &rows, err));
     wr_gcs_node *nodes = rows;
     for (uint32_t i = 0; i < count; i++) { /* the newest first */
         const gcs_node *n = core->nodes[core->node_count - 1 - i];
-        nodes[i] = (wr_gcs_node){.info = n->row->info, .state = n->row->state, .available = wr_span_text(n->available_text),
-                                 .stats = wr_span_text(n->stats), .death = n->row->death, .start_us = n->row->start_us,
+        nodes[i] = (wr_gcs_node){.info = n->row->info,
+                                 .state = n->row->state,
+                                 .available = wr_span_text(n->available_text),
+                                 .stats = wr_span_text(n->stats),
+                                 .death = n->row->death,
+                                 .start_us = n->row->start_us,
                                  .end_us = n->row->end_us};
     }
     out->nodes = nodes;
@@ -29,7 +36,8 @@ static wr_status fill_nodes(const wr_gcs_core *core, const wr_gcs_request *reque
     return WR_OK;
 }
 
-static wr_status fill_actors(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out, wr_error *err) {
+static wr_status fill_actors(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out,
+                             wr_error *err) {
     void *rows;
     if (request->key.bytes != 0) {
         wr_actor_id id;
@@ -58,7 +66,8 @@ static wr_status fill_actors(const wr_gcs_core *core, const wr_gcs_request *requ
     return WR_OK;
 }
 
-static wr_status fill_jobs(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out, wr_error *err) {
+static wr_status fill_jobs(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out,
+                           wr_error *err) {
     uint32_t count = rows_of(request, core->job_count);
     void *rows;
     WR_TRY(new_rows(count, sizeof(wr_job_info), &rows, err));
@@ -71,7 +80,8 @@ static wr_status fill_jobs(const wr_gcs_core *core, const wr_gcs_request *reques
     return WR_OK;
 }
 
-static wr_status fill_groups(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out, wr_error *err) {
+static wr_status fill_groups(const wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out,
+                             wr_error *err) {
     void *rows;
     if (request->key.bytes != 0) {
         wr_pg_id id;
@@ -99,7 +109,8 @@ static wr_status fill_groups(const wr_gcs_core *core, const wr_gcs_request *requ
     return WR_OK;
 }
 
-wr_status wr_gcs_core_tables(wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out, wr_error *err) {
+wr_status wr_gcs_core_tables(wr_gcs_core *core, const wr_gcs_request *request, wr_gcs_response *out,
+                             wr_error *err) {
     memset(out, 0, sizeof *out);
     out->epoch = core->opts.epoch;
     out->cluster_id = core->opts.cluster_id;

@@ -1,4 +1,5 @@
-/* Calls: KV and functions from the store, tables from the core. Every answer waits for the commit of its batch. */
+/* Calls: KV and functions from the store, tables from the core. Every answer waits for the commit of its
+ * batch. */
 #include "gcs/shell/shell.h"
 
 #include "rpc/codec.h"
@@ -12,10 +13,12 @@ enum { NAME_SPACE_MAX = 4096, KEY_MAX = 64 * 1024, VALUE_MAX = 200 * 1024 * 1024
 
 static wr_status answer(gcs_shell *shell, wr_rpc_call *call, const wr_gcs_reply *reply, wr_error *err) {
     void *answers = shell->answers;
-    WR_TRY(wr_array_reserve(&answers, &shell->answer_capacity, shell->answer_count + 1, sizeof *shell->answers, err));
+    WR_TRY(wr_array_reserve(&answers, &shell->answer_capacity, shell->answer_count + 1,
+                            sizeof *shell->answers, err));
     shell->answers = answers;
     gcs_answer made = {.call = call};
-    WR_TRY(wr_struct_pack(&wr_gcs_reply_desc, &whipray__gcs_reply__descriptor, reply, &made.data, &made.bytes, err));
+    WR_TRY(wr_struct_pack(&wr_gcs_reply_desc, &whipray__gcs_reply__descriptor, reply, &made.data, &made.bytes,
+                          err));
     shell->answers[shell->answer_count++] = made;
     return WR_OK;
 }
@@ -37,14 +40,18 @@ void gcs_shell_answers_done(gcs_shell *shell) {
     shell->answer_count = shell->answer_capacity = 0;
 }
 
-/* ---- keys: u32 length of the namespace, big endian ‖ namespace ‖ key. A prefix of a key is a prefix of this. */
+/* ---- keys: u32 length of the namespace, big endian ‖ namespace ‖ key. A prefix of a key is a prefix of
+ * this. */
 
 static wr_status make_key(const wr_gcs_request *request, wr_buffer *out, wr_error *err) {
-    if (request->name_space.bytes > NAME_SPACE_MAX || request->key.bytes > KEY_MAX || request->value.bytes > VALUE_MAX) {
-        return WR_FAIL(err, WR_E_LIMIT, "a namespace has at most %d bytes, a key %d, a value %d", NAME_SPACE_MAX, KEY_MAX, VALUE_MAX);
+    if (request->name_space.bytes > NAME_SPACE_MAX || request->key.bytes > KEY_MAX ||
+        request->value.bytes > VALUE_MAX) {
+        return WR_FAIL(err, WR_E_LIMIT, "a namespace has at most %d bytes, a key %d, a value %d",
+                       NAME_SPACE_MAX, KEY_MAX, VALUE_MAX);
     }
     void *data = out->data;
-    WR_TRY(wr_array_reserve(&data, &out->capacity, 4 + request->name_space.bytes + request->key.bytes, 1, err));
+    WR_TRY(
+        wr_array_reserve(&data, &out->capacity, 4 + request->name_space.bytes + request->key.bytes, 1, err));
     out->data = data;
     uint32_t n = request->name_space.bytes;
     const uint8_t head[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
@@ -62,7 +69,7 @@ static wr_status make_key(const wr_gcs_request *request, wr_buffer *out, wr_erro
 /* Keys of a scan, one after the other in a buffer. */
 typedef struct key_list {
     wr_buffer bytes;
-    uint32_t *ends; /* owned */
+    uint32_t *ends;                 /* owned */
     uint32_t count, capacity, skip; /* skip: bytes of each stored key before the user's key */
 } key_list;
 
@@ -95,18 +102,20 @@ static wr_span key_at(const key_list *list, uint32_t i) {
 
 /* ---- one call */
 
-static wr_status kv_put(gcs_shell *shell, uint32_t table, wr_span key, const wr_gcs_request *request, bool overwrite,
-                        wr_gcs_response *out, wr_error *err) {
+static wr_status kv_put(gcs_shell *shell, uint32_t table, wr_span key, const wr_gcs_request *request,
+                        bool overwrite, wr_gcs_response *out, wr_error *err) {
     bool there;
     WR_TRY(shell->store->ops->exists(shell->store, table, key, &there, err));
     out->added = !there;
-    return there && !overwrite ? WR_OK : shell->store->ops->put(shell->store, table, key, request->value, err);
+    return there && !overwrite ? WR_OK
+                               : shell->store->ops->put(shell->store, table, key, request->value, err);
 }
 
 static wr_status kv_del(gcs_shell *shell, wr_span key, bool prefix, wr_gcs_response *out, wr_error *err) {
     key_list list = {.count = 0};
-    wr_status status = prefix ? shell->store->ops->scan(shell->store, WR_GCS_STORE_KV, key, true, add_key, &list, err)
-                              : add_key(&list, key, wr_span_of(NULL, 0), err);
+    wr_status status =
+        prefix ? shell->store->ops->scan(shell->store, WR_GCS_STORE_KV, key, true, add_key, &list, err)
+               : add_key(&list, key, wr_span_of(NULL, 0), err);
     for (uint32_t i = 0; status == WR_OK && i < list.count; i++) {
         bool was;
         status = shell->store->ops->remove(shell->store, WR_GCS_STORE_KV, key_at(&list, i), &was, err);
@@ -146,7 +155,8 @@ static wr_status kv_get(gcs_shell *shell, wr_rpc_call *call, uint32_t table, wr_
     return status;
 }
 
-static wr_status table_call(gcs_shell *shell, wr_rpc_call *call, const wr_gcs_request *request, wr_error *err) {
+static wr_status table_call(gcs_shell *shell, wr_rpc_call *call, const wr_gcs_request *request,
+                            wr_error *err) {
     wr_gcs_reply reply = {.status = WR_OK};
     wr_status status = wr_gcs_core_tables(shell->core, request, &reply.response, err);
     if (status == WR_OK) {
@@ -177,7 +187,8 @@ static wr_status serve(gcs_shell *shell, wr_rpc_call *call, const wr_gcs_request
     case WR_GCS_KV_GET:
     case WR_GCS_FUNCTION_GET:
         answered = true;
-        status = kv_get(shell, call, request->call == WR_GCS_KV_GET ? WR_GCS_STORE_KV : WR_GCS_STORE_FUNCTIONS, span, err);
+        status = kv_get(shell, call,
+                        request->call == WR_GCS_KV_GET ? WR_GCS_STORE_KV : WR_GCS_STORE_FUNCTIONS, span, err);
         break;
     case WR_GCS_KV_DEL:
         status = kv_del(shell, span, request->prefix, &reply.response, err);
@@ -198,10 +209,12 @@ static wr_status serve(gcs_shell *shell, wr_rpc_call *call, const wr_gcs_request
     return status == WR_OK && !answered ? answer(shell, call, &reply, err) : status;
 }
 
-wr_status gcs_shell_on_call(gcs_shell *shell, wr_rpc_call *call, wr_gcs_call which, wr_span bytes, wr_error *err) {
+wr_status gcs_shell_on_call(gcs_shell *shell, wr_rpc_call *call, wr_gcs_call which, wr_span bytes,
+                            wr_error *err) {
     void *block;
     wr_error why = {.status = WR_OK};
-    wr_status status = wr_struct_unpack(&wr_gcs_request_desc, &whipray__gcs_request__descriptor, bytes, &block, &why);
+    wr_status status =
+        wr_struct_unpack(&wr_gcs_request_desc, &whipray__gcs_request__descriptor, bytes, &block, &why);
     if (status == WR_OK) {
         wr_gcs_request *request = block;
         request->call = which; /* the method decides */

@@ -23,7 +23,8 @@ static const uint64_t tick_ns = 100ull * 1000 * 1000, idle_ns = 30ull * 1000 * 1
 void MallocExtension_ReleaseFreeMemory(void) __attribute__((weak));
 
 typedef struct options {
-    const char *session_dir, *listen, *port_file, *token_file, *tls_cert, *tls_key, *tls_ca, *storage, *log_file;
+    const char *session_dir, *listen, *port_file, *token_file, *tls_cert, *tls_key, *tls_ca, *storage,
+        *log_file;
     uint64_t dead_after_ns;
     bool die_with_parent;
 } options;
@@ -65,7 +66,8 @@ static wr_status read_token(const char *path, char token[TOKEN_FILE_MAX], wr_err
     token[n] = 0;
     token[strcspn(token, "\r\n")] = 0;
     if ((info.st_mode & 077) != 0) {
-        WR_LOG_WARN("gcs.token_readable", "path=%s mode=%o others can read the cluster's token", path, info.st_mode & 0777);
+        WR_LOG_WARN("gcs.token_readable", "path=%s mode=%o others can read the cluster's token", path,
+                    info.st_mode & 0777);
     }
     return WR_OK;
 }
@@ -82,16 +84,31 @@ static bool parse_u64(const char *text, uint64_t *out) {
 }
 
 static wr_status parse_options(int argc, char **argv, options *o, wr_error *err) {
-    enum { SESSION_DIR = 1, LISTEN, PORT_FILE, TOKEN_FILE, TLS_CERT, TLS_KEY, TLS_CA, STORAGE, LOG_FILE, DEAD_AFTER, DIE };
-    static const struct option known[] = {
-        {"session-dir", 1, NULL, SESSION_DIR}, {"listen", 1, NULL, LISTEN},         {"port-file", 1, NULL, PORT_FILE},
-        {"token-file", 1, NULL, TOKEN_FILE},   {"tls-cert", 1, NULL, TLS_CERT},     {"tls-key", 1, NULL, TLS_KEY},
-        {"tls-ca", 1, NULL, TLS_CA},           {"storage", 1, NULL, STORAGE},       {"log-file", 1, NULL, LOG_FILE},
-        {"dead-after-ms", 1, NULL, DEAD_AFTER}, {"die-with-parent", 0, NULL, DIE},  {NULL, 0, NULL, 0},
+    enum {
+        SESSION_DIR = 1,
+        LISTEN,
+        PORT_FILE,
+        TOKEN_FILE,
+        TLS_CERT,
+        TLS_KEY,
+        TLS_CA,
+        STORAGE,
+        LOG_FILE,
+        DEAD_AFTER,
+        DIE
     };
-    const char **texts[] = {[SESSION_DIR] = &o->session_dir, [LISTEN] = &o->listen,     [PORT_FILE] = &o->port_file,
-                            [TOKEN_FILE] = &o->token_file,   [TLS_CERT] = &o->tls_cert, [TLS_KEY] = &o->tls_key,
-                            [TLS_CA] = &o->tls_ca,           [STORAGE] = &o->storage,   [LOG_FILE] = &o->log_file};
+    static const struct option known[] = {
+        {"session-dir", 1, NULL, SESSION_DIR}, {"listen", 1, NULL, LISTEN},
+        {"port-file", 1, NULL, PORT_FILE},     {"token-file", 1, NULL, TOKEN_FILE},
+        {"tls-cert", 1, NULL, TLS_CERT},       {"tls-key", 1, NULL, TLS_KEY},
+        {"tls-ca", 1, NULL, TLS_CA},           {"storage", 1, NULL, STORAGE},
+        {"log-file", 1, NULL, LOG_FILE},       {"dead-after-ms", 1, NULL, DEAD_AFTER},
+        {"die-with-parent", 0, NULL, DIE},     {NULL, 0, NULL, 0},
+    };
+    const char **texts[] = {
+        [SESSION_DIR] = &o->session_dir, [LISTEN] = &o->listen,     [PORT_FILE] = &o->port_file,
+        [TOKEN_FILE] = &o->token_file,   [TLS_CERT] = &o->tls_cert, [TLS_KEY] = &o->tls_key,
+        [TLS_CA] = &o->tls_ca,           [STORAGE] = &o->storage,   [LOG_FILE] = &o->log_file};
     o->listen = "127.0.0.1:0";
     for (int which; (which = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (which >= SESSION_DIR && which <= LOG_FILE) {
@@ -99,7 +116,8 @@ static wr_status parse_options(int argc, char **argv, options *o, wr_error *err)
         } else if (which == DEAD_AFTER) {
             uint64_t ms;
             if (!parse_u64(optarg, &ms) || ms == 0 || ms > 86400000) {
-                return WR_FAIL(err, WR_E_INVALID, "--dead-after-ms: %s is no number from 1 to 86400000", optarg);
+                return WR_FAIL(err, WR_E_INVALID, "--dead-after-ms: %s is no number from 1 to 86400000",
+                               optarg);
             }
             o->dead_after_ns = ms * 1000000;
         } else if (which == DIE) {
@@ -237,7 +255,8 @@ static wr_status run(daemon_state *d, const options *o, sigset_t *signals, wr_er
     pid_t parent = getppid();
     char storage[PATH_BYTES], token[TOKEN_FILE_MAX];
     gcs_shell *shell = &d->shell;
-    snprintf(storage, sizeof storage, "%s%s", o->storage != NULL ? o->storage : o->session_dir, o->storage != NULL ? "" : "/gcs.sqlite");
+    snprintf(storage, sizeof storage, "%s%s", o->storage != NULL ? o->storage : o->session_dir,
+             o->storage != NULL ? "" : "/gcs.sqlite");
     WR_TRY(read_token(o->token_file, token, err));
     WR_TRY(wr_gcs_store_sqlite(storage, &shell->store, err));
     shell->dead_after_ns = o->dead_after_ns;
@@ -259,8 +278,8 @@ static wr_status run(daemon_state *d, const options *o, sigset_t *signals, wr_er
     if (o->port_file != NULL) {
         WR_TRY(write_port(o->port_file, wr_rpc_server_port(shell->server), err));
     }
-    WR_LOG_INFO("gcs.started", "listen=%s port=%d epoch=%lu storage=%s tls=%d", o->listen, wr_rpc_server_port(shell->server),
-                (unsigned long)shell->epoch, storage, o->tls_cert != NULL);
+    WR_LOG_INFO("gcs.started", "listen=%s port=%d epoch=%lu storage=%s tls=%d", o->listen,
+                wr_rpc_server_port(shell->server), (unsigned long)shell->epoch, storage, o->tls_cert != NULL);
     return serve(d, o, parent, err);
 }
 

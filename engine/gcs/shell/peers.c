@@ -130,10 +130,12 @@ void gcs_shell_ack_all(gcs_shell *shell) {
         if (p->conn != NULL) {
             write_next(shell, p->conn, true);
         }
-        if (p->session.bytes > session_bytes_max) { /* it lives, and takes nothing: it is of no use to anybody */
+        if (p->session.bytes >
+            session_bytes_max) { /* it lives, and takes nothing: it is of no use to anybody */
             wr_cluster_msg msg = {.type = WR_MSG_LEAVE};
             msg.u.node.text = wr_span_text("it does not take its messages");
-            wr_gcs_core_step(shell->core, wr_clock_ns(), wr_clock_wall_us(), p->inc, &msg, &shell->log, &shell->out);
+            wr_gcs_core_step(shell->core, wr_clock_ns(), wr_clock_wall_us(), p->inc, &msg, &shell->log,
+                             &shell->out);
         }
     }
 }
@@ -191,7 +193,8 @@ void gcs_shell_on_stream_closed(gcs_shell *shell, wr_rpc_call *call) {
     wr_free(conn);
 }
 
-/* Who speaks on a connection is known from its first frame on; a newer connection of the same node replaces the older. */
+/* Who speaks on a connection is known from its first frame on; a newer connection of the same node replaces
+ * the older. */
 static wr_status bind_conn(gcs_shell *shell, gcs_conn *conn, uint32_t inc, wr_error *err) {
     conn->inc = inc;
     gcs_peer *peer = peer_of(shell, inc);

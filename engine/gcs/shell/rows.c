@@ -38,7 +38,8 @@ wr_status gcs_shell_write_log(gcs_shell *shell, wr_error *err) {
         } else {
             uint8_t *data;
             uint32_t bytes;
-            WR_TRY(wr_struct_pack(wr_gcs_table_desc(r->table), proto_of(r->table), r->row, &data, &bytes, err));
+            WR_TRY(
+                wr_struct_pack(wr_gcs_table_desc(r->table), proto_of(r->table), r->row, &data, &bytes, err));
             wr_status status = store->ops->put(store, r->table, key, wr_span_of(data, bytes), err);
             wr_free(data);
             WR_TRY(status);
@@ -74,7 +75,8 @@ static wr_status read_number(gcs_shell *shell, const char *key, uint64_t *out, w
     uint8_t *data;
     uint32_t bytes;
     *out = 0;
-    wr_status status = shell->store->ops->get(shell->store, WR_GCS_META, wr_span_text(key), &data, &bytes, err);
+    wr_status status =
+        shell->store->ops->get(shell->store, WR_GCS_META, wr_span_text(key), &data, &bytes, err);
     if (status == WR_E_NOT_FOUND) {
         return WR_OK;
     }
@@ -87,7 +89,8 @@ static wr_status read_number(gcs_shell *shell, const char *key, uint64_t *out, w
 }
 
 static wr_status write_number(gcs_shell *shell, const char *key, uint64_t value, wr_error *err) {
-    return shell->store->ops->put(shell->store, WR_GCS_META, wr_span_text(key), wr_span_of(&value, sizeof value), err);
+    return shell->store->ops->put(shell->store, WR_GCS_META, wr_span_text(key),
+                                  wr_span_of(&value, sizeof value), err);
 }
 
 wr_status gcs_shell_load(gcs_shell *shell, wr_error *err) {
@@ -101,13 +104,16 @@ wr_status gcs_shell_load(gcs_shell *shell, wr_error *err) {
     WR_TRY(write_number(shell, "cluster_id", shell->cluster_id, err));
     WR_TRY(shell->store->ops->commit(shell->store, err)); /* no epoch is ever used twice */
 
-    wr_gcs_core_opts opts = {.cluster_id = shell->cluster_id, .epoch = shell->epoch, .dead_after_ns = shell->dead_after_ns};
+    wr_gcs_core_opts opts = {
+        .cluster_id = shell->cluster_id, .epoch = shell->epoch, .dead_after_ns = shell->dead_after_ns};
     WR_TRY(wr_gcs_core_new(&opts, &shell->core, err));
     /* Nodes and jobs before actors, specifications before states. */
-    static const wr_gcs_table order[] = {WR_GCS_META, WR_GCS_NODE, WR_GCS_JOB, WR_GCS_ACTOR_SPEC, WR_GCS_ACTOR, WR_GCS_GROUP};
+    static const wr_gcs_table order[] = {WR_GCS_META,       WR_GCS_NODE,  WR_GCS_JOB,
+                                         WR_GCS_ACTOR_SPEC, WR_GCS_ACTOR, WR_GCS_GROUP};
     for (size_t i = 0; i < WR_COUNT_OF(order); i++) {
         loading l = {shell, order[i]};
-        WR_TRY(shell->store->ops->scan(shell->store, order[i], wr_span_of(NULL, 0), false, load_row, &l, err));
+        WR_TRY(
+            shell->store->ops->scan(shell->store, order[i], wr_span_of(NULL, 0), false, load_row, &l, err));
     }
     wr_gcs_core_start(shell->core, wr_clock_ns(), wr_clock_wall_us(), &shell->log, &shell->out);
     return WR_OK;

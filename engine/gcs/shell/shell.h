@@ -1,7 +1,8 @@
 /* engine/gcs/shell/shell.h: what carries the GCS's core: connections, the store, time. No policy.
  *
- * One thread does everything: it drains gRPC's queue, steps the core for each record, commits the log once per batch, and
- * only then lets messages and answers go. So a commit is shared by all that came in together, and nothing needs a lock.
+ * One thread does everything: it drains gRPC's queue, steps the core for each record, commits the log once
+ * per batch, and only then lets messages and answers go. So a commit is shared by all that came in
+ * together, and nothing needs a lock.
  */
 #pragma once
 
@@ -67,12 +68,13 @@ void gcs_shell_ack_all(gcs_shell *shell); /* bare acknowledgements, where one is
 void gcs_shell_peers_done(gcs_shell *shell);
 
 /* calls.c */
-wr_status gcs_shell_on_call(gcs_shell *shell, wr_rpc_call *call, wr_gcs_call which, wr_span bytes, wr_error *err);
+wr_status gcs_shell_on_call(gcs_shell *shell, wr_rpc_call *call, wr_gcs_call which, wr_span bytes,
+                            wr_error *err);
 void gcs_shell_answer_all(gcs_shell *shell); /* after the commit */
 void gcs_shell_answers_done(gcs_shell *shell);
 
 /* rows.c */
-wr_status gcs_shell_load(gcs_shell *shell, wr_error *err);      /* raises the epoch, makes the core, starts it */
+wr_status gcs_shell_load(gcs_shell *shell, wr_error *err); /* raises the epoch, makes the core, starts it */
 wr_status gcs_shell_write_log(gcs_shell *shell, wr_error *err); /* into the store's open transaction */
 
 WR_END_DECLS

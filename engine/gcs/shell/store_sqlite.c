@@ -6,16 +6,21 @@
 enum { APPLICATION_ID = 0x77686970, /* "whip" */ BUSY_MS = 2000, SMALL_TABLES = 100 };
 
 /* Small rows live in the key's own tree; values of users may be large and live beside it. */
-static const char *const schema =
-    "CREATE TABLE state (tab INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tab, key)) WITHOUT ROWID;"
-    "CREATE TABLE blobs (tab INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tab, key));";
+static const char *const schema = "CREATE TABLE state (tab INTEGER NOT NULL, key BLOB NOT NULL, value BLOB "
+                                  "NOT NULL, PRIMARY KEY (tab, key)) WITHOUT ROWID;"
+                                  "CREATE TABLE blobs (tab INTEGER NOT NULL, key BLOB NOT NULL, value BLOB "
+                                  "NOT NULL, PRIMARY KEY (tab, key));";
 
 typedef enum statement { PUT, REMOVE, GET, EXISTS, SCAN, SCAN_KEYS, STATEMENTS } statement;
 static const char *const texts[STATEMENTS][2] = {
-    [PUT] = {"INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3)", "INSERT OR REPLACE INTO blobs VALUES (?1, ?2, ?3)"},
-    [REMOVE] = {"DELETE FROM state WHERE tab = ?1 AND key = ?2", "DELETE FROM blobs WHERE tab = ?1 AND key = ?2"},
-    [GET] = {"SELECT value FROM state WHERE tab = ?1 AND key = ?2", "SELECT value FROM blobs WHERE tab = ?1 AND key = ?2"},
-    [EXISTS] = {"SELECT 1 FROM state WHERE tab = ?1 AND key = ?2", "SELECT 1 FROM blobs WHERE tab = ?1 AND key = ?2"},
+    [PUT] = {"INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3)",
+             "INSERT OR REPLACE INTO blobs VALUES (?1, ?2, ?3)"},
+    [REMOVE] = {"DELETE FROM state WHERE tab = ?1 AND key = ?2",
+                "DELETE FROM blobs WHERE tab = ?1 AND key = ?2"},
+    [GET] = {"SELECT value FROM state WHERE tab = ?1 AND key = ?2",
+             "SELECT value FROM blobs WHERE tab = ?1 AND key = ?2"},
+    [EXISTS] = {"SELECT 1 FROM state WHERE tab = ?1 AND key = ?2",
+                "SELECT 1 FROM blobs WHERE tab = ?1 AND key = ?2"},
     [SCAN] = {"SELECT key, value FROM state WHERE tab = ?1 AND key >= ?2 ORDER BY key",
               "SELECT key, value FROM blobs WHERE tab = ?1 AND key >= ?2 ORDER BY key"},
     [SCAN_KEYS] = {"SELECT key FROM state WHERE tab = ?1 AND key >= ?2 ORDER BY key",
@@ -91,7 +96,8 @@ static wr_status sqlite_put(wr_gcs_store *store, uint32_t table, wr_span key, wr
     return status;
 }
 
-static wr_status sqlite_remove(wr_gcs_store *store, uint32_t table, wr_span key, bool *out_was, wr_error *err) {
+static wr_status sqlite_remove(wr_gcs_store *store, uint32_t table, wr_span key, bool *out_was,
+                               wr_error *err) {
     sqlite_store *s = (sqlite_store *)store;
     WR_TRY(begin(s, err));
     sqlite3_stmt *stmt = bind(s, REMOVE, table, key);
@@ -103,7 +109,8 @@ static wr_status sqlite_remove(wr_gcs_store *store, uint32_t table, wr_span key,
     return status;
 }
 
-static wr_status sqlite_get(wr_gcs_store *store, uint32_t table, wr_span key, uint8_t **out, uint32_t *out_bytes, wr_error *err) {
+static wr_status sqlite_get(wr_gcs_store *store, uint32_t table, wr_span key, uint8_t **out,
+                            uint32_t *out_bytes, wr_error *err) {
     sqlite_store *s = (sqlite_store *)store;
     sqlite3_stmt *stmt = bind(s, GET, table, key);
     int code = sqlite3_step(stmt);
@@ -122,7 +129,8 @@ static wr_status sqlite_get(wr_gcs_store *store, uint32_t table, wr_span key, ui
             *out_bytes = (uint32_t)bytes;
         }
     } else {
-        status = code == SQLITE_DONE ? WR_FAIL(err, WR_E_NOT_FOUND, "there is no such key") : fail(s, "get", err);
+        status =
+            code == SQLITE_DONE ? WR_FAIL(err, WR_E_NOT_FOUND, "there is no such key") : fail(s, "get", err);
     }
     release(stmt);
     return status;
@@ -138,8 +146,8 @@ static wr_status sqlite_exists(wr_gcs_store *store, uint32_t table, wr_span key,
     return status;
 }
 
-static wr_status sqlite_scan(wr_gcs_store *store, uint32_t table, wr_span prefix, bool keys_only, wr_gcs_store_fn fn, void *user,
-                             wr_error *err) {
+static wr_status sqlite_scan(wr_gcs_store *store, uint32_t table, wr_span prefix, bool keys_only,
+                             wr_gcs_store_fn fn, void *user, wr_error *err) {
     sqlite_store *s = (sqlite_store *)store;
     sqlite3_stmt *stmt = bind(s, keys_only ? SCAN_KEYS : SCAN, table, prefix);
     wr_status status = WR_OK;
@@ -150,11 +158,13 @@ static wr_status sqlite_scan(wr_gcs_store *store, uint32_t table, wr_span prefix
             break;
         }
         wr_span key = wr_span_of(sqlite3_column_blob(stmt, 0), (uint32_t)sqlite3_column_bytes(stmt, 0));
-        if (key.bytes < prefix.bytes || (prefix.bytes > 0 && memcmp(key.data, prefix.data, prefix.bytes) != 0)) {
+        if (key.bytes < prefix.bytes ||
+            (prefix.bytes > 0 && memcmp(key.data, prefix.data, prefix.bytes) != 0)) {
             break; /* sorted: past the last with this prefix */
         }
-        wr_span value = keys_only ? wr_span_of(NULL, 0)
-                                  : wr_span_of(sqlite3_column_blob(stmt, 1), (uint32_t)sqlite3_column_bytes(stmt, 1));
+        wr_span value =
+            keys_only ? wr_span_of(NULL, 0)
+                      : wr_span_of(sqlite3_column_blob(stmt, 1), (uint32_t)sqlite3_column_bytes(stmt, 1));
         status = fn(user, key, value, err);
     }
     release(stmt);
@@ -194,9 +204,10 @@ static const wr_gcs_store_ops sqlite_ops = {
 
 static wr_status pragma_int(sqlite_store *s, const char *sql, int64_t *out, wr_error *err) {
     sqlite3_stmt *stmt = NULL;
-    wr_status status = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW
-                           ? WR_OK
-                           : fail(s, sql, err);
+    wr_status status =
+        sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW
+            ? WR_OK
+            : fail(s, sql, err);
     *out = status == WR_OK ? sqlite3_column_int64(stmt, 0) : 0;
     sqlite3_finalize(stmt);
     return status;
@@ -209,7 +220,8 @@ static wr_status check_schema(sqlite_store *s, const char *path, wr_error *err) 
     WR_TRY(pragma_int(s, "SELECT count(*) FROM sqlite_master", &tables, err));
     if (tables == 0 && version == 0) {
         char sql[1024];
-        snprintf(sql, sizeof sql, "BEGIN IMMEDIATE; %s PRAGMA user_version = %d; PRAGMA application_id = %d; COMMIT", schema,
+        snprintf(sql, sizeof sql,
+                 "BEGIN IMMEDIATE; %s PRAGMA user_version = %d; PRAGMA application_id = %d; COMMIT", schema,
                  WR_GCS_STORE_SCHEMA, APPLICATION_ID);
         return run(s, sql, err);
     }
@@ -217,8 +229,9 @@ static wr_status check_schema(sqlite_store *s, const char *path, wr_error *err) 
         return WR_FAIL(err, WR_E_VERSION, "store: %s is a database of another program", path);
     }
     if (version != WR_GCS_STORE_SCHEMA) {
-        wr_status status = WR_FAIL(err, WR_E_VERSION, "store: %s has schema version %ld, this program knows version %d", path,
-                                   (long)version, WR_GCS_STORE_SCHEMA);
+        wr_status status =
+            WR_FAIL(err, WR_E_VERSION, "store: %s has schema version %ld, this program knows version %d",
+                    path, (long)version, WR_GCS_STORE_SCHEMA);
         wr_error_hint(err, "use the version of Whipray that wrote it, or move the file away to begin anew");
         return status;
     }
@@ -226,18 +239,22 @@ static wr_status check_schema(sqlite_store *s, const char *path, wr_error *err) 
 }
 
 static wr_status open_store(sqlite_store *s, const char *path, wr_error *err) {
-    if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK) {
         return fail(s, path, err);
     }
     sqlite3_busy_timeout(s->db, BUSY_MS);
     /* Exclusive: two GCS on one file would be two truths. WAL with NORMAL: a commit is a write, no sync. */
-    WR_TRY(run(s, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                  "PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY", err));
+    WR_TRY(run(s,
+               "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+               "PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY",
+               err));
     WR_TRY(check_schema(s, path, err));
     WR_TRY(run(s, "BEGIN EXCLUSIVE; COMMIT", err)); /* takes the lock now, not at the first write */
     for (int i = 0; i < STATEMENTS; i++) {
         for (int k = 0; k < 2; k++) {
-            if (sqlite3_prepare_v3(s->db, texts[i][k], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i][k], NULL) != SQLITE_OK) {
+            if (sqlite3_prepare_v3(s->db, texts[i][k], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i][k],
+                                   NULL) != SQLITE_OK) {
                 return fail(s, "prepare", err);
             }
         }

@@ -63,6 +63,7 @@ typedef enum wr_core_cmd_type {
     WR_CMD_JOB_STARTED, /* ticket, job */
     WR_CMD_JOB_GONE,    /* job: no worker is left, forget its configuration */
     WR_CMD_PG_READY,    /* handle: seal it; status, text: as an error */
+    WR_CMD_PG_FORGET,   /* handle: the cell is not needed any more */
     WR_CMD_IDENTIFY,    /* word = incarnation, tag = cluster id */
     WR_CMD_DRAW_NONCE,  /* call wr_raylet_core_nonce */
     WR_CMD_END,         /* status, text: this node is over */

@@ -107,6 +107,16 @@ void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *
     (void)now;
 }
 
+void core_group_forget(wr_raylet_core *core, core_group *g) {
+    core_cmd(core, WR_CMD_PG_FORGET)->handle = g->ready;
+    core->groups[g->index] = NULL;
+    wr_free(g->name);
+    wr_free(g->text);
+    wr_free(g->bundles);
+    wr_free(g->nodes);
+    wr_free(g);
+}
+
 static void removed_here(wr_raylet_core *core, wr_time_ns now, core_group *g) {
     if (g->state == WR_PG_REMOVED) {
         return;
@@ -114,6 +124,9 @@ static void removed_here(wr_raylet_core *core, wr_time_ns now, core_group *g) {
     g->state = WR_PG_REMOVED;
     seal_ready(core, g, WR_E_PG_REMOVED, "the placement group was removed before it was ready");
     core_group_kill_work(core, now, &g->id, WR_CORE_NONE, true);
+    if (core_job_of(core, g->job) == NULL) {
+        core_group_forget(core, g); /* a detached one, whose job is gone */
+    }
 }
 
 void wr_raylet_core_group_remove(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *id) {
@@ -127,15 +140,6 @@ void wr_raylet_core_group_remove(wr_raylet_core *core, wr_time_ns now, const wr_
     if (index != WR_CORE_NONE) {
         removed_here(core, now, core->groups[index]);
     }
-}
-
-void core_group_forget(wr_raylet_core *core, core_group *g) {
-    core->groups[g->index] = NULL;
-    wr_free(g->name);
-    wr_free(g->text);
-    wr_free(g->bundles);
-    wr_free(g->nodes);
-    wr_free(g);
 }
 
 /* ---- What the GCS asks of this node ---- */

@@ -146,6 +146,17 @@ static void seal_ready(wr_shell *sh, const wr_core_cmd *cmd) {
     (void)wr_proc_seal(proc, &claim, &result);
 }
 
+static void forget_ready(wr_shell *sh, wr_handle handle) {
+    wr_proc *proc = wr_keeper_proc(sh->keeper);
+    wr_claim claim;
+    wr_result result;
+    if (wr_cell_state_of(sh->pool, handle) == WR_CELL_READY && wr_proc_claim(proc, 0, handle, &claim) == WR_OK) {
+        shell_empty_result(&result);
+        (void)wr_proc_seal(proc, &claim, &result); /* what is not done pins its cell */
+    }
+    wr_proc_unref(proc, handle);
+}
+
 static void told_ready(wr_shell *sh, const char *line) {
     if (sh->args.ready_fd >= 0 && !sh->ready_told) {
         ssize_t ignored = write(sh->args.ready_fd, line, strlen(line));
@@ -231,6 +242,9 @@ static void execute(wr_shell *sh, const wr_core_cmd *cmd) {
         break;
     case WR_CMD_PG_READY:
         seal_ready(sh, cmd);
+        break;
+    case WR_CMD_PG_FORGET:
+        forget_ready(sh, cmd->handle);
         break;
     case WR_CMD_IDENTIFY:
         sh->cluster_id = cmd->tag;

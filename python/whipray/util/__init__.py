@@ -137,3 +137,31 @@ def enable_periodic_logging() -> None:
     """Let `log_once` be true again once a minute for each key."""
     global _log_period
     _log_period = 60.0
+
+
+_SUBMODULES = (
+    "annotations",
+    "check_serialize",
+    "collective",
+    "debug",
+    "joblib",
+    "metrics",
+    "multiprocessing",
+    "queue",
+    "rpdb",
+    "serialization",
+    "state",
+    "tqdm_ray",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a submodule at its first use, as ``ray.util.queue`` without an import of its own."""
+    if name in _SUBMODULES:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    from whipray._private.suggest import nearest
+
+    known = (*__all__, *_SUBMODULES)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest(name, known)}")
