@@ -3,9 +3,10 @@
 
     check_symbols.py --library LIB.a [--with OTHER.a]... --allow LIST.txt [--allow-symbol NAME]...
 
-Undefined symbols of LIB.a that neither LIB.a nor an OTHER.a defines must stand in LIST.txt (one a line; `#` begins a
-comment; a `*` at the end of a name stands for anything). Names that the compiler or a sanitizer adds are passed over.
-Exit status: 0 all allowed, 1 some are not (they are printed with the objects that need them), 2 wrong use.
+Undefined symbols of LIB.a that neither LIB.a nor an OTHER.a defines must stand in LIST.txt (one a
+line; `#` begins a comment; a `*` stands for anything). Names that the compiler or a sanitizer adds
+are passed over. Exit status: 0 all allowed, 1 some are not (they are printed with the objects that
+need them), 2 wrong use.
 """
 
 import argparse
@@ -13,15 +14,30 @@ import fnmatch
 import subprocess
 import sys
 
-COMPILER = ("__asan_*", "__ubsan_*", "__tsan_*", "__sanitizer_*", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_",
-            "__gcov_*", "llvm_gcda_*", "__llvm_profile_*", "__popcount*i2", "__clz*i2", "__ctz*i2", "__*ti3")
+COMPILER = (
+    "__asan_*",
+    "__ubsan_*",
+    "__tsan_*",
+    "__sanitizer_*",
+    "__stack_chk_fail",
+    "_GLOBAL_OFFSET_TABLE_",
+    "__gcov_*",
+    "llvm_gcda_*",
+    "__llvm_profile_*",
+    "__popcount*i2",
+    "__clz*i2",
+    "__ctz*i2",
+    "__*ti3",
+)
 
 
 def symbols(library: str) -> tuple[dict[str, set[str]], set[str]]:
-    """Return the undefined symbols of a library with the objects that need them, and the defined ones."""
+    """Return the undefined symbols (with the objects that need them) and the defined ones."""
     undefined: dict[str, set[str]] = {}
     defined: set[str] = set()
-    listing = subprocess.run(["nm", "-A", "-P", library], check=True, capture_output=True, text=True)
+    listing = subprocess.run(
+        ["nm", "-A", "-P", library], check=True, capture_output=True, text=True
+    )
     for line in listing.stdout.splitlines():
         where, _, rest = line.partition(": ")
         fields = rest.split()
@@ -45,7 +61,9 @@ def read_list(path: str) -> list[str]:
 
 def main() -> int:
     """Run the check."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--library", required=True)
     parser.add_argument("--with", dest="others", action="append", default=[], metavar="LIBRARY")
     parser.add_argument("--allow", action="append", default=[], metavar="FILE")
@@ -69,10 +87,13 @@ def main() -> int:
     refused = {
         name: members
         for name, members in undefined.items()
-        if name not in defined and not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed)
+        if name not in defined
+        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed)
     }
     for name in sorted(refused):
-        print(f"{args.library}: {name} is not allowed (needed by {', '.join(sorted(refused[name]))})")
+        print(
+            f"{args.library}: {name} is not allowed (needed by {', '.join(sorted(refused[name]))})"
+        )
     if not refused:
         print(f"{args.library}: {len(undefined)} undefined symbols, all allowed")
     return 1 if refused else 0

@@ -45,6 +45,7 @@ static void open_slot(wr_keeper *k, uint32_t s, int pid) {
     mine->assignment = WR_PORT_NONE;
     mine->holds = 0;
     mine->blocked = false;
+    mine->trim_tail = mine->grant_tail;
     WR_STORE_RELAXED(&slot->epoch, mine->epoch);
     WR_STORE_RELAXED(&slot->pid, (uint32_t)pid);
     WR_STORE_RELAXED(&slot->assignment, WR_PORT_NONE);
@@ -243,9 +244,13 @@ static void flush_grants(wr_keeper *k, uint32_t s) {
 
 void wr_keeper_trim(wr_keeper *k) {
     for (uint32_t s = 0; s < k->slot_high; s++) {
-        if (k->slots[s].state == WR_SLOT_LIVE && k->slots[s].heap_units != 0) {
-            wr_keeper_grant(k, s, WR_GRANT_TRIM, 0);
+        wr_keeper_slot *mine = &k->slots[s];
+        if (mine->state != WR_SLOT_LIVE || mine->heap_units == 0 || mine->backlog_count != 0 ||
+            mine->trim_tail > WR_LOAD(&wr_slot_at(k->pool, s)->grant_head)) {
+            continue; /* it has not taken in the last one: who asks again and again must not fill its ring */
         }
+        wr_keeper_grant(k, s, WR_GRANT_TRIM, 0);
+        mine->trim_tail = mine->grant_tail;
     }
 }
 

@@ -43,7 +43,7 @@ typedef struct wr_keeper_slot {
     uint64_t event_head;
     uint32_t cell_extents, heap_units;
     uint64_t holds;
-    uint64_t grant_tail;
+    uint64_t grant_tail, trim_tail; /* trim_tail: behind the last TRIM */
     wr_event *backlog; /* grants that found the ring full */
     uint32_t backlog_capacity, backlog_first, backlog_count;
     bool blocked;

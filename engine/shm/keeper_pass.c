@@ -241,6 +241,17 @@ static bool route_result(wr_keeper *k, const wr_cell *cell, uint32_t creator) {
     return wr_keeper_route_block(k, cell->place & ~7ull, creator);
 }
 
+/* A task of a dead creator pins nothing any more. */
+static void release_orphan(wr_keeper *k, wr_cell *cell) {
+    wr_keeper_pin_arguments(k, cell, false);
+    uint64_t block = cell->block;
+    cell->nargs = 0;
+    cell->block = 0;
+    if (block != 0) {
+        wr_keeper_route_block(k, block, WR_EXTENT_ORPHAN);
+    }
+}
+
 static void free_orphan(wr_keeper *k, uint32_t i, wr_cell *cell, uint32_t generation) {
     cell->location = WR_AT_INLINE;
     WR_STORE(&cell->ctl, wr_word(wr_generation_next(generation), WR_CELL_FREE));
@@ -258,6 +269,9 @@ static void send_home(wr_keeper *k, uint32_t i, wr_row *row) {
     if (creator < WR_SLOT_MAX) {
         wr_keeper_grant(k, creator, WR_GRANT_FREED, wr_handle_make(row->generation, i));
     } else {
+        if (cell->nargs != 0 || cell->block != 0) { /* was parked */
+            release_orphan(k, cell);
+        }
         free_orphan(k, i, cell, row->generation);
     }
 }
@@ -367,12 +381,8 @@ static bool orphan_done(wr_keeper *k, wr_handle handle) {
         (cell->port == WR_PORT_JOIN && cell->nargs != 0 && !wr_cell_list_walked(cell, word))) {
         return false;
     }
-    wr_keeper_pin_arguments(k, cell, false);
-    uint64_t block = cell->block;
-    cell->nargs = 0;
-    cell->block = 0;
-    if (block != 0) {
-        wr_keeper_route_block(k, block, WR_EXTENT_ORPHAN);
+    if (!wr_cell_parked(cell, word)) {
+        release_orphan(k, cell);
     }
     if (wr_keeper_row(k, handle) != NULL) {
         wr_keeper_candidate(k, i);

@@ -122,6 +122,11 @@ wr_block_link *wr_cell_link(const wr_pool *pool, wr_cell *cell, uint32_t arg);
 /* No list that a link of this cell stands in is still to be walked. */
 bool wr_cell_lists_walked(const wr_pool *pool, wr_cell *cell);
 bool wr_cell_list_walked(wr_cell *cell, uint64_t word);
+/* A task that is claimed by its handle, and that others hold: an actor's constructor may be read again at each
+ * restart, so its arguments stay until the cell goes. */
+static inline bool wr_cell_parked(const wr_cell *cell, uint64_t word) {
+    return (word & WR_FLAG_SHARED) != 0 && cell->port == WR_PORT_NONE;
+}
 
 /* ---- proc_task.c ---- */
 /* wr_proc_submit for what is no task of the user's: neither counted nor traced. */

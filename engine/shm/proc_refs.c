@@ -133,7 +133,7 @@ static bool reclaim(wr_proc *p, uint32_t i) {
         return false; /* the task it belongs to does not pin it */
     }
     uint64_t owner = join ? cell->joined : 0;
-    if (links != 0 || cell->block != 0) {
+    if ((links != 0 || cell->block != 0) && !wr_cell_parked(cell, word)) {
         release_arguments(p, cell);
     }
     if (join && owner != 0) {
@@ -195,7 +195,11 @@ void wr_proc_freed(wr_proc *p, wr_handle handle) {
         (p->count[i] & WR_COUNT_MASK) != 0) {
         return;
     }
+    if (cell->nargs != 0 || cell->block != 0) {
+        release_arguments(p, cell);
+    }
     free_cell(p, i, cell, wr_generation_of(handle));
+    drop_all(p);
 }
 
 bool wr_proc_pin(wr_proc *p, wr_handle handle) {
@@ -271,7 +275,7 @@ void wr_proc_settle(wr_proc *p, wr_handle handle) {
     }
     uint64_t word = WR_LOAD(&cell->ctl);
     if (wr_generation_of(word) == wr_generation_of(handle) && wr_state_of(word) == WR_CELL_SEALED &&
-        cell->port != WR_PORT_JOIN && wr_cell_lists_walked(p->pool, cell)) {
+        cell->port != WR_PORT_JOIN && !wr_cell_parked(cell, word) && wr_cell_lists_walked(p->pool, cell)) {
         release_arguments(p, cell);
         drop_all(p);
     }

@@ -13,6 +13,7 @@ from whipray._private import session as sessions
 __all__ = ["RemoteFunction"]
 
 WHAT = "a remote function"
+RESOLVED_KEPT = 1024
 
 
 def default_max_retries() -> int:
@@ -71,6 +72,8 @@ class RemoteFunction(_core.RemoteFunction):
         )
         self._pickled = functions.Pickled(function, self._name)
         self._default_options = checked
+        # Shared by all variants that .options() makes: what was resolved before, by options.
+        self._resolved: dict[Any, tuple[int, int, int]] = {}
         self._apply()
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", self._name)
@@ -120,6 +123,28 @@ class RemoteFunction(_core.RemoteFunction):
 
     def _resolve(self) -> None:
         """Export the function and open its class (hook ``resolve_function``)."""
+        session = sessions.require()
+        inherited = session.assignment
+        key: Any = (
+            session.number,
+            inherited.pg,
+            inherited.capture,
+            tuple(sorted(self._options.items())),
+        )
+        try:
+            found = self._resolved.get(key)
+        except TypeError:  # an option that has no hash, such as a dict
+            key = found = None
+        if found is None:
+            found = self._open()
+            if key is not None and len(self._resolved) < RESOLVED_KEPT:
+                self._resolved[key] = found
+        number, port, ring = found
+        self._bind(function=number, port=port, ring=ring)
+        if session.kind == _core.KIND_WORKER:
+            session.bound.add(self)
+
+    def _open(self) -> tuple[int, int, int]:
         given = self._options
         needs = options.resources_of(given, 1)
         calls = given.get("max_calls")
@@ -128,10 +153,7 @@ class RemoteFunction(_core.RemoteFunction):
         name = given.get("name") or self._name
         number = self._pickled.export({"kind": "function", "name": name, "max_calls": calls})
         port, ring = functions.open_class(functions.placement_of(given, needs), name)
-        self._bind(function=number, port=port, ring=ring)
-        session = sessions.require()
-        if session.kind == _core.KIND_WORKER:
-            session.bound.add(self)
+        return number, port, ring
 
     @property
     def _function_name(self) -> str:

@@ -65,10 +65,13 @@ def program(tmp_path: Path) -> Program:
         code = textwrap.dedent(code)
         start = [sys.executable] if AGAINST == "ray" else [sys.executable, "-m", "whipray.compat"]
         stdin = None
+        path = tmp_path / "driver_program.py"
         if how == "file":
-            path = tmp_path / "driver_program.py"
             path.write_text(code)
             command = [*start, str(path), *arguments]
+        elif how == "-m":
+            path.write_text(code)
+            command = [*start, "-m", "driver_program", *arguments]
         elif how == "-c":
             command = [*start, "-c", code, *arguments]
         else:

@@ -48,7 +48,7 @@ PROGRAM = """
     """
 
 
-@pytest.mark.parametrize("how", ["file", "-c", "stdin"])
+@pytest.mark.parametrize("how", ["file", "-m", "-c", "stdin"])
 def test_program(program, how):
     arguments = [] if how == "stdin" else ["one", "two"]
     done = program(PROGRAM, *arguments, how=how)

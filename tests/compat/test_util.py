@@ -215,3 +215,24 @@ def test_cloudpickle():
     from ray import cloudpickle
 
     assert pickle.loads(cloudpickle.dumps(lambda x: x + 1))(1) == 2
+
+
+def test_internal_kv():
+    from ray.experimental.internal_kv import (
+        _internal_kv_del,
+        _internal_kv_exists,
+        _internal_kv_get,
+        _internal_kv_initialized,
+        _internal_kv_list,
+        _internal_kv_put,
+    )
+
+    assert _internal_kv_initialized()
+    assert _internal_kv_put(b"compat 1", b"one", namespace=b"ns") is False
+    assert _internal_kv_put(b"compat 1", b"two", overwrite=False, namespace=b"ns") is True
+    assert _internal_kv_get(b"compat 1", namespace=b"ns") == b"one"
+    assert _internal_kv_get(b"compat 1", namespace=b"other") is None
+    assert _internal_kv_exists(b"compat 1", namespace=b"ns")
+    assert _internal_kv_list(b"compat", namespace=b"ns") == [b"compat 1"]
+    _internal_kv_del(b"compat 1", namespace=b"ns")
+    assert not _internal_kv_exists(b"compat 1", namespace=b"ns")

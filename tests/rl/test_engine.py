@@ -66,6 +66,26 @@ def test_two_runners_solve_cartpole_through_the_store(engine, learners):
         algo.stop()
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_five_seeds_solve_within_the_bound(engine, seed):
+    algo = settings.quick(2).debugging(seed=seed).build_algo()
+    try:
+        result = train_until_solved(
+            algo, env_steps_max=122_880
+        )  # 1.5 x the worst of 64 other seeds
+        assert result["env_runners"]["episode_return_mean_best"] >= 475
+    finally:
+        algo.stop()
+
+
+def test_the_small_shape_solves_with_one_runner(engine):
+    algo = settings.small(1).debugging(seed=1).build_algo()
+    try:
+        train_until_solved(algo, env_steps_max=792_000)  # 1.5 x the worst of 64 other seeds
+    finally:
+        algo.stop()
+
+
 def test_bits_are_those_of_one_process(engine):
     def weights(runners, learners):
         algo = (

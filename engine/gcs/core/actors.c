@@ -248,6 +248,10 @@ void gcs_on_new(wr_gcs_core *core, uint32_t from, const wr_actor_spec *spec) {
         }
     }
     gcs_class *cls = status == WR_OK ? gcs_class_ref(core, spec->cls, &err) : NULL;
+    if (cls == NULL && err.status == WR_E_NO_MEMORY) {
+        gcs_out_of_memory(core);
+        return;
+    }
     if (cls == NULL) {
         ack(core, from, WR_MSG_NEW, &spec->actor, 0, err.status == WR_E_STATE ? WR_E_STATE : WR_E_INVALID,
             wr_span_text(err.text), NULL);

@@ -112,7 +112,7 @@ struct wr_gcs_core {
     bool started;
 
     /* The present step. */
-    wr_time_ns now;
+    wr_time_ns now, last_tick;
     uint64_t wall_us;
     wr_gcs_log *log;
     wr_outbox *out;

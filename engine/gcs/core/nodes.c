@@ -1,6 +1,8 @@
 /* Membership: joining, life signs, death in two steps; and what each node has to give. */
 #include "gcs/core/core_priv.h"
 
+static const uint64_t away_ns = 2000 * WR_GCS_MS;
+
 gcs_node *gcs_node_find(const wr_gcs_core *core, uint32_t inc) {
     uint64_t found;
     return wr_map_get(&core->node_index, inc, &found) ? (gcs_node *)(uintptr_t)found : NULL;
@@ -283,7 +285,11 @@ static bool take_info(wr_gcs_core *core, gcs_node *node, const wr_node_info *inf
     row.info = *info;
     row.info.inc = node->row->info.inc;
     wr_res total;
-    if (wr_res_parse(&core->names, info->resources, &total, NULL) != WR_OK) {
+    wr_status status = wr_res_parse(&core->names, info->resources, &total, NULL);
+    if (status != WR_OK) {
+        if (status == WR_E_NO_MEMORY) {
+            gcs_out_of_memory(core);
+        }
         return false;
     }
     const wr_struct_desc *desc = wr_gcs_table_desc(WR_GCS_NODE);
@@ -424,6 +430,12 @@ void gcs_nodes_bury(wr_gcs_core *core) {
 }
 
 void gcs_nodes_tick(wr_gcs_core *core) {
+    /* Who was away itself has no right to call others silent: what they said lies unread. */
+    bool was_away = core->last_tick != 0 && core->now > core->last_tick + away_ns;
+    core->last_tick = core->now;
+    for (uint32_t i = 0; was_away && i < core->node_count; i++) {
+        core->nodes[i]->heard = core->now;
+    }
     for (uint32_t i = 0; i < core->node_count; i++) {
         gcs_node *node = core->nodes[i];
         if (node->row->state == WR_GCS_NODE_LIVE && core->now > node->heard &&

@@ -166,6 +166,16 @@ static wr_status write_port(const char *path, int port, wr_error *err) {
     return WR_OK;
 }
 
+static bool is_local(const char *listen) {
+    static const char *const local[] = {"unix:", "127.", "localhost:", "[::1]:"};
+    for (size_t i = 0; i < WR_COUNT_OF(local); i++) {
+        if (strncmp(listen, local[i], strlen(local[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- the server's callbacks. A failing store ends the process after the batch. */
 
 typedef struct daemon_state {
@@ -277,6 +287,9 @@ static wr_status run(daemon_state *d, const options *o, sigset_t *signals, wr_er
     pthread_detach(thread);
     if (o->port_file != NULL) {
         WR_TRY(write_port(o->port_file, wr_rpc_server_port(shell->server), err));
+    }
+    if (o->tls_cert == NULL && !is_local(o->listen)) {
+        WR_LOG_WARN("gcs.plaintext", "listen=%s others on the network can read the cluster's token", o->listen);
     }
     WR_LOG_INFO("gcs.started", "listen=%s port=%d epoch=%lu storage=%s tls=%d", o->listen,
                 wr_rpc_server_port(shell->server), (unsigned long)shell->epoch, storage, o->tls_cert != NULL);

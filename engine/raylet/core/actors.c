@@ -46,7 +46,7 @@ static char *copy_texts(wr_core_actor_spec *spec) {
     return block;
 }
 
-static void send_new(wr_raylet_core *core, const core_actor *a, const uint8_t *key, uint32_t key_bytes) {
+static void send_new(wr_raylet_core *core, wr_time_ns now, const core_actor *a, const uint8_t *key, uint32_t key_bytes) {
     const wr_core_actor_spec *s = &a->spec;
     wr_cluster_msg msg = {.type = WR_MSG_NEW};
     msg.u.new_actor.spec = (wr_actor_spec){
@@ -54,15 +54,12 @@ static void send_new(wr_raylet_core *core, const core_actor *a, const uint8_t *k
         .class_name = wr_span_text(s->class_name), .name = wr_span_text(s->name),
         .name_space = s->name[0] != 0 ? wr_span_text(s->name_space) : wr_span_text(""),
         .cls = wr_span_of(key, key_bytes), .spec = s->meta};
-    core_wish_add(core, &msg, 0, 0, 0);
+    core_wish_add(core, &msg, 0, 0, s->name[0] != 0 ? now + WR_CORE_QUERY_NS : 0);
 }
 
 wr_status wr_raylet_core_actor_create(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
                                       const wr_core_actor_spec *spec, uint32_t *out_actor, wr_error *err) {
     bool named = spec->name[0] != 0;
-    if (named && !core->online) {
-        return WR_FAIL(err, WR_E_UNAVAILABLE, "actor '%s' cannot be created now: the GCS, which keeps the names, is away", spec->name);
-    }
     WR_TRY(wr_raylet_core_class_check(core, &spec->cls, err));
     if (core_actor_of_id(core, &spec->id) != NULL) {
         return WR_FAIL(err, WR_E_INVALID, "this handle is an actor's already");
@@ -99,7 +96,7 @@ wr_status wr_raylet_core_actor_create(wr_raylet_core *core, wr_time_ns now, uint
         watch->handle = spec->handle;
         watch->tag = tag_of(a);
     }
-    send_new(core, a, key, key_bytes);
+    send_new(core, now, a, key, key_bytes);
     *out_actor = at;
     return WR_OK;
 }
@@ -399,6 +396,22 @@ void core_actor_new_ack(wr_raylet_core *core, wr_time_ns now, const wr_msg_ack *
     wr_free(text);
 }
 
+void core_actor_new_late(wr_raylet_core *core, const wr_actor_id *id) {
+    core_actor *a = core_actor_of_id(core, id);
+    if (a == NULL || a->state == WR_ACTOR_DEAD || a->worker != NULL) {
+        return;
+    }
+    char why[512];
+    snprintf(why, sizeof why, "actor '%s' could not be created: the GCS, which keeps the names, did not answer for %llu s",
+             a->spec.name, (unsigned long long)(WR_CORE_QUERY_NS / 1000000000));
+    if (a->ticket != 0) {
+        core_reply(core, a->ticket, WR_E_UNAVAILABLE, WR_CORE_NONE, false, why);
+        a->ticket = 0;
+    }
+    a->silent = a->no_restart = true; /* should it have heard of it after all, its START is answered with ENDED */
+    core_actor_end(core, a, WR_E_UNAVAILABLE, why, false);
+}
+
 void core_actor_ended_ack(wr_raylet_core *core, const wr_msg_ack *ack) {
     core_actor *a = core_actor_of_id(core, &ack->actor);
     if (a != NULL) {
@@ -438,10 +451,10 @@ bool wr_raylet_core_actor_next(const wr_raylet_core *core, uint32_t *cursor, uin
 
 static wr_status ask(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, wr_cluster_msg *msg, uint64_t *query,
                      wr_error *err) {
-    if (!core->online) {
-        return WR_FAIL(err, WR_E_UNAVAILABLE, "the GCS, which keeps the names of actors, is away");
+    if (core->over) {
+        return WR_FAIL(err, WR_E_UNAVAILABLE, "this node ends");
     }
-    *query = ++core->next_query;
+    *query = ++core->next_query; /* while the GCS is away it waits: it is asked again when the GCS is back */
     core_wish_add(core, msg, *query, ticket, now + WR_CORE_QUERY_NS);
     return WR_OK;
 }

@@ -195,8 +195,8 @@ typedef struct wr_core_actor_spec {
     wr_span groups, meta;
 } wr_core_actor_spec;
 /* Named: the answer comes by WR_CMD_REPLY (worker = the actor, flag = it existed before), unless an error comes at once.
- * Unnamed: the actor is there at once (*out_actor). Fails: UNAVAILABLE (named, while the GCS is away), NO_MEMORY, and what
- * class_check says. */
+ * Unnamed: the actor is there at once (*out_actor). While the GCS is away a named one waits, up to WR_CORE_QUERY_NS (then the
+ * answer is UNAVAILABLE). Fails: INVALID, NO_MEMORY, and what class_check says. */
 WR_MUST_USE wr_status wr_raylet_core_actor_create(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
                                                   const wr_core_actor_spec *spec, uint32_t *out_actor, wr_error *err);
 typedef struct wr_core_actor_info {
@@ -212,7 +212,7 @@ typedef struct wr_core_actor_info {
 bool wr_raylet_core_actor_info(const wr_raylet_core *core, uint32_t actor, wr_core_actor_info *out);
 uint32_t wr_raylet_core_actor_of_port(const wr_raylet_core *core, uint16_t port); /* WR_CORE_NONE */
 bool wr_raylet_core_actor_next(const wr_raylet_core *core, uint32_t *cursor, uint32_t *out_actor);
-/* WR_CMD_REPLY with the actor; NOT_FOUND. Fails: UNAVAILABLE. */
+/* WR_CMD_REPLY with the actor; NOT_FOUND; UNAVAILABLE after WR_CORE_QUERY_NS without the GCS. Fails: UNAVAILABLE (ending). */
 WR_MUST_USE wr_status wr_raylet_core_actor_find(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, const char *name_space,
                                                 const char *name, wr_error *err);
 WR_MUST_USE wr_status wr_raylet_core_actor_list(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, bool all,

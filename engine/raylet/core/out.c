@@ -180,6 +180,9 @@ bool core_query_take(wr_raylet_core *core, uint64_t query, uint64_t *out_ticket)
 void core_wishes_tick(wr_raylet_core *core, wr_time_ns now) {
     for (uint32_t i = 0; i < core->wish_count; i++) {
         if (core->wishes[i].deadline != 0 && now >= core->wishes[i].deadline) {
+            if (core->wishes[i].msg->type == WR_MSG_NEW) {
+                core_actor_new_late(core, &core->wishes[i].msg->u.new_actor.spec.actor);
+            }
             if (core->wishes[i].ticket != 0) {
                 core_reply(core, core->wishes[i].ticket, WR_E_UNAVAILABLE, WR_CORE_NONE, false,
                            "the GCS did not answer; it may be away");

@@ -246,6 +246,7 @@ void core_actor_start(wr_raylet_core *core, wr_time_ns now, const wr_msg_start *
 void core_actor_stop(wr_raylet_core *core, wr_time_ns now, const wr_msg_stop *stop);
 void core_actor_act(wr_raylet_core *core, wr_time_ns now, const wr_msg_act *act);
 void core_actor_new_ack(wr_raylet_core *core, wr_time_ns now, const wr_msg_ack *ack);
+void core_actor_new_late(wr_raylet_core *core, const wr_actor_id *id); /* no answer in time */
 void core_actor_place(wr_raylet_core *core, wr_time_ns now);
 void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a, core_worker *w, const char *text);
 bool core_actor_restarts(const core_actor *a, const core_worker *w);

@@ -68,8 +68,8 @@ static void defer_failure(wr_shell *sh, uint32_t worker) {
 }
 
 void shell_fork_died(wr_shell *sh, shell_fork *fork) {
-    shell_death_text(fork->proc, fork->log, sh->lost_text, sizeof sh->lost_text);
-    WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->lost_text);
+    shell_death_text(fork->proc, fork->log, sh->spawn_text, sizeof sh->spawn_text);
+    WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->spawn_text);
     shell_proc_close(fork->proc);
     fork->proc = NULL;
     if (fork->conn != NULL) {

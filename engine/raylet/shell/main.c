@@ -366,6 +366,8 @@ int main(int argc, char **argv) {
         if (sh->gcs != NULL) {
             shell_kill(sh->gcs, SIGKILL);
         }
+        wr_raylet_core_free(sh->core);
+        wr_keeper_free(sh->keeper);
         return 1;
     }
     WR_LOG_INFO("raylet.started", "session=%s pid=%d", sh->args.session_dir, (int)getpid());
@@ -377,6 +379,11 @@ int main(int argc, char **argv) {
         *slash = 0;
         wr_paths_current_clear(root, sh->args.session_dir);
     }
+    __atomic_store_n(&sh->bell_stop, 1, __ATOMIC_RELEASE);
+    wr_pool_bell_ring(sh->pool);
+    pthread_join(sh->bell_thread, NULL);
+    wr_raylet_core_free(sh->core);
+    wr_keeper_free(sh->keeper);
     WR_LOG_INFO("raylet.ended", "after_ms=%llu", (unsigned long long)((wr_clock_ns() - sh->started_at) / 1000000));
     return 0;
 }

@@ -300,7 +300,7 @@ void shell_drain(wr_shell *sh) {
         while (sh->deferred_count > 0) {
             uint32_t worker = sh->deferred[--sh->deferred_count];
             char text[WR_ERROR_TEXT_MAX];
-            snprintf(text, sizeof text, "%s", sh->lost_text[0] != 0 ? sh->lost_text : "its process could not be started");
+            snprintf(text, sizeof text, "%s", sh->spawn_text[0] != 0 ? sh->spawn_text : "its process could not be started");
             wr_raylet_core_worker_failed(sh->core, wr_clock_ns(), worker, text);
         }
     }

@@ -216,6 +216,7 @@ struct wr_shell {
 
     wr_record_writer w; /* of the reply that is being built */
     char lost_text[WR_ERROR_TEXT_MAX]; /* what wr_lost_fn says */
+    char spawn_text[WR_ERROR_TEXT_MAX]; /* why a worker could not be started */
     wr_status lost_status;
     uint32_t lost_worker;
     bool draining;

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import os
-import signal
 from typing import Any
 
 from whipray import _core
@@ -163,22 +160,11 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     sessions.require()
     if force:  # first: an actor refuses it
         _ask_to_cancel(ref, force=True, recursive=recursive)
-    state, slot, _ = _core.cancel_local(ref)
-    if state == "cancelled" or force or _core.ready(ref):
-        return
-    _ask_to_cancel(ref, force=False, recursive=recursive)
-    if state == "running":
-        _interrupt(slot)
+    state, _, _ = _core.cancel_local(ref)
+    if state != "cancelled" and not force and not _core.ready(ref):
+        _ask_to_cancel(ref, force=False, recursive=recursive)
 
 
 def _ask_to_cancel(ref: Any, *, force: bool, recursive: bool) -> None:
     """Tell the raylet that a running task is to be interrupted or ended."""
     sessions.call("cancel", handle=ref.handle, force=int(force), recursive=int(recursive))
-
-
-def _interrupt(slot: int) -> None:
-    """Let the worker look at what it is asked to cancel."""
-    for worker in sessions.call("workers").get("workers") or []:
-        if worker.get("slot") == slot and worker.get("pid"):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(worker["pid"]), signal.SIGINT)

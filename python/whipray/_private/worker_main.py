@@ -332,7 +332,7 @@ def _end_of(text: str, limit: int = 480) -> str:
 def _method_table(
     cls: type, instance: Any, label: str
 ) -> list[tuple[Callable[..., Any], str] | None]:
-    from whipray.actor import BUILT_IN_METHODS, method_names
+    from whipray._private.actor_meta import BUILT_IN_METHODS, method_names
 
     built_in: dict[str, Callable[..., Any]] = {
         "__ray_ready__": lambda: True,
@@ -352,7 +352,8 @@ def _terminate() -> NoReturn:
 
 def current_actor_handle() -> Any:
     """Return a weak handle of the actor that lives in this process."""
-    from whipray.actor import ActorMeta, is_async, make_handle, methods_of
+    from whipray._private.actor_meta import ActorMeta, is_async, methods_of
+    from whipray.actor import make_handle
 
     session = sessions.require()
     assignment = session.assignment

@@ -1,4 +1,4 @@
-// The GCS's core, rule by rule; the numbers in brackets are those of docs/cluster.md.
+// The GCS's core, rule by rule; the numbers in brackets are those of engine/gcs/README.md.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -60,7 +60,7 @@ TEST(GcsCoreTest, ANodeDeclaredDeadBeforeItsWelcomeJoinsWithANewNonce) {  // fou
   w.Step(WR_DEST_CONN(1ull), join);
   w.Flush();
   w.sent.clear();  // the WELCOME is lost
-  w.Tick(20000);
+  w.Silence(12000);
   w.Flush();
   w.Step(WR_DEST_CONN(1ull), join);
   w.Flush();
@@ -136,14 +136,23 @@ TEST(GcsCoreTest, BurialWaitsForEveryLiveNodeALateJoinerToo) {  // found 4
 TEST(GcsCoreTest, TheLastNodeIsBuriedThoughNobodyIsLeftToSpeak) {  // found 9
   World w;
   uint32_t a = w.Join(1);
-  w.Tick(20000);
-  w.Tick();
+  w.Silence(12000);
   w.Flush();
   uint32_t b = w.Join(2);
   auto nodes = w.Take(b, WR_MSG_NODES);
   ASSERT_NE(nullptr, nodes);
   ASSERT_EQ(1u, nodes->u.nodes.dead_count);
   EXPECT_EQ(a, nodes->u.nodes.dead[0]);
+}
+
+TEST(GcsCoreTest, AGcsThatWasStoppedItselfCallsNobodySilent) {
+  World w;
+  uint32_t a = w.Join(1);
+  w.Tick();
+  w.Tick(60000);  // SIGSTOP and SIGCONT: what the node said lies unread
+  EXPECT_TRUE(wr_gcs_core_knows_live(w.core(), a));
+  w.Silence(12000);
+  EXPECT_FALSE(wr_gcs_core_knows_live(w.core(), a));
 }
 
 TEST(GcsCoreTest, AfterARestartANodeSpeaksOnlyOnceItHasRegistered) {
@@ -821,6 +830,69 @@ TEST(GcsCoreTest, DemandThatNoNodeCanEverMeetIsAnsweredWithTheReason) {
   w.Tick(1000);
   w.Flush();
   EXPECT_EQ(1u, w.Count(a, WR_MSG_INFEASIBLE));  // repeated while true
+}
+
+// ---- memory
+
+// Whichever allocation fails: nothing crashes, and the shell is told that a record or a message is missing.
+TEST(GcsCoreTest, EachFailedAllocationIsReportedAndHarmless) {
+  for (uint64_t n = 1;; n++) {
+    wr_gcs_core_opts opts = {};
+    opts.epoch = 1;
+    wr_gcs_core *core = nullptr;
+    wr_gcs_log log = {};
+    wr_outbox out = {};
+    ASSERT_EQ(WR_OK, wr_gcs_core_new(&opts, &core, nullptr));
+    wr_gcs_core_start(core, 1, 1, &log, &out);
+    wr_alloc_fail_nth(n);
+    auto step = [&](uint64_t from, const wr_cluster_msg &m) { wr_gcs_core_step(core, 2, 2, from, &m, &log, &out); };
+    wr_cluster_msg m = {};
+    m.type = WR_MSG_JOIN;
+    m.u.join.version = WR_CLUSTER_VERSION;
+    step(WR_DEST_CONN(1ull), m);
+    m = {};
+    m.type = WR_MSG_REREG;
+    m.u.rereg.node = World::Info(1, "CPU=4", "a=b");
+    step(1, m);
+    m = {};
+    m.type = WR_MSG_SYNC;
+    wr_demand demand = {Span(kOneCpu), 0, 3};
+    m.u.sync.available = wr_span_text("CPU=4");
+    m.u.sync.demand = &demand;
+    m.u.sync.demand_count = 1;
+    step(1, m);
+    m = {};
+    m.type = WR_MSG_NEW;
+    m.u.new_actor.spec.actor.bytes[0] = 1;
+    m.u.new_actor.spec.name = wr_span_text("name");
+    m.u.new_actor.spec.cls = Span(kOneCpu);
+    step(1, m);
+    m = {};
+    m.type = WR_MSG_PG_CREATE;
+    wr_bundle_info bundle = {wr_span_text("CPU=1"), 0};
+    m.u.pg_create.pg.pg.bytes[0] = 1;
+    m.u.pg_create.pg.bundles = &bundle;
+    m.u.pg_create.pg.bundle_count = 1;
+    step(1, m);
+    m = {};
+    m.type = WR_MSG_JOB_START;
+    step(1, m);
+    m = {};
+    m.type = WR_MSG_LEAVE;
+    step(1, m);
+    wr_gcs_core_tick(core, 3, 3, &log, &out);
+    wr_alloc_fail_nth(0);
+    bool reported = log.failed || out.failed;
+    bool complete = log.count > 0 && wr_gcs_core_log_number(core) > 0;
+    wr_gcs_core_free(core);
+    wr_gcs_log_done(&log);
+    wr_outbox_done(&out);
+    if (!reported && n > 200) {
+      EXPECT_TRUE(complete);
+      break;
+    }
+    ASSERT_LT(n, 2000u);
+  }
 }
 
 // ---- everything at once: random requests, random crashes with a random part of the log, and books of our own

@@ -48,6 +48,9 @@ class World {
     wr_gcs_core_tick(core_, now, now / 1000, &log_, &out_);
     Collect();
   }
+  void Silence(uint64_t ms) {
+    for (uint64_t at = 0; at < ms; at += 1000) Tick(1000);
+  }
   // Makes the first `records` log records durable (all by default), whole transactions only, and delivers what waited for them.
   void Flush(size_t records = SIZE_MAX) {
     size_t n = 0;

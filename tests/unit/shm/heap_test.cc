@@ -335,4 +335,28 @@ TEST_F(Heap, TheRayletsOwnHalfNeverWaitsForItself) {
     EXPECT_EQ("", node.AtRest({a.get(), b.get()}));
 }
 
+TEST_F(Heap, WhoAsksAgainAndAgainDoesNotFillTheRingsOfTheBusy) {
+    std::vector<uint64_t> blocks;
+    for (int k = 0; k < 14; k++) {
+        blocks.push_back(Alloc(a.get(), 1 << 20));
+    }
+    wr_proc_patience(b->get(), 50000000);
+    uint64_t offset = 0;
+    wr_proc_on_wait(b->get(), [](void *self) {
+        static_cast<Heap *>(self)->node.Pass(300); // b asks at each turn; a is busy and takes in nothing
+        return true;
+    }, this);
+    EXPECT_EQ(WR_E_OBJECT_STORE_FULL, wr_proc_heap_alloc(b->get(), 4 << 20, &offset, nullptr));
+    wr_proc_patience(b->get(), 10000000000);
+    wr_handle t = Result(3000, 7); // a FREED and a BLOCK grant come through at once
+    a->Unref(t);
+    node.Pass(3);
+    wr_proc_poll(a->get());
+    EXPECT_EQ(WR_CELL_FREE, a->State(t));
+    for (uint64_t o : blocks) {
+        wr_proc_heap_free(a->get(), o);
+    }
+    EXPECT_EQ("", node.AtRest({a.get(), b.get()}));
+}
+
 } // namespace

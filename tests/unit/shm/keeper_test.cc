@@ -1,4 +1,4 @@
-// The raylet's side: slots, ports, the reaper, each finding of the prototype by name, and clients that lie.
+// The raylet's side: slots, ports, the reaper, each early finding by name, and clients that lie.
 #include "harness.h"
 
 #include "probe.h"

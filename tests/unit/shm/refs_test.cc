@@ -316,4 +316,78 @@ TEST_F(Refs, HoldersBeyondTheFirst64SlotsCount) {
     EXPECT_EQ("", big.AtRest(all));
 }
 
+// An actor's constructor: claimed by its handle, held by the raylet, read again at each restart.
+class Parked : public Refs {
+protected:
+    void SetUp() override {
+        Refs::SetUp();
+        inner = a->Put(5);
+        wr_handle arg = a->Put(6);
+        wr_task_spec s = {};
+        s.port = WR_PORT_NONE;
+        s.block = a->Block({inner}, 100, 0x77);
+        s.refs = &arg;
+        s.ref_count = 1;
+        ctor = a->SubmitSpec(s);
+        argument = arg;
+        wr_proc_share(a->get(), ctor);
+        wr_keeper_hold(node.keeper, ctor);
+        a->Unref(inner);
+        a->Unref(arg);
+    }
+    void RunOnce() {
+        wr_claim claim;
+        wr_status status = wr_proc_claim(b->get(), 0, ctor, &claim);
+        ASSERT_TRUE(status == WR_OK || status == WR_E_STATE) << status;
+        wr_block_view view;
+        ASSERT_EQ(WR_OK, wr_block_open(node.pool, claim.block, &view, nullptr));
+        EXPECT_EQ(inner, view.refs[0]);
+        EXPECT_EQ(0x77, view.stream[99]);
+        ASSERT_EQ(1u, claim.ref_count);
+        EXPECT_EQ(argument, claim.refs[0]);
+        EXPECT_EQ(5u, b->Value(inner));
+        EXPECT_EQ(6u, b->Value(argument));
+        if (status == WR_OK) {
+            EXPECT_TRUE(b->Seal(claim, 1));
+        }
+    }
+    wr_handle inner, argument, ctor;
+};
+
+TEST_F(Parked, ArgumentsStayUntilTheCellGoes) {
+    RunOnce();
+    wr_proc_settle(a->get(), ctor);
+    a->Unref(ctor);
+    node.Pass(4);
+    wr_proc_poll(a->get());
+    RunOnce(); // a restart
+    wr_keeper_drop(node.keeper, ctor);
+    node.Pass(4);
+    wr_proc_poll(a->get());
+    EXPECT_EQ(WR_CELL_FREE, b->State(inner));
+    EXPECT_EQ(WR_CELL_FREE, b->State(argument));
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
+TEST_F(Parked, ArgumentsStayWhenTheCreatorDies) {
+    RunOnce();
+    node.Kill(&a);
+    node.Pass(4);
+    RunOnce();
+    wr_keeper_drop(node.keeper, ctor);
+    node.Pass(6);
+    EXPECT_EQ(WR_CELL_FREE, b->State(inner));
+    EXPECT_EQ(WR_CELL_FREE, b->State(argument));
+    EXPECT_EQ("", node.AtRest({b.get(), c.get()}));
+}
+
+TEST_F(Parked, ACreatorThatDiesWithTheCellOnItsWayHomeLeavesNothing) {
+    RunOnce();
+    a->Unref(ctor);
+    wr_keeper_drop(node.keeper, ctor);
+    node.Pass(4); // FREED waits in a's ring
+    node.Kill(&a);
+    EXPECT_EQ("", node.AtRest({b.get(), c.get()}));
+}
+
 } // namespace

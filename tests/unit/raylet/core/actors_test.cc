@@ -211,16 +211,24 @@ TEST(Actors, WishesMadeWhileTheGcsIsAwayAreRepeated) {
     EXPECT_EQ(0u, n->Counts().wishes);
 }
 
-TEST(Actors, ANamedOneCannotBeMadeWithoutTheGcs) {
+TEST(Actors, ANamedOneWaitsForTheGcsButNotForEver) {
     sim::Cluster c;
     Node *n = c.Add("CPU=2");
     uint32_t job = n->Job();
+    c.gcs_away = true;
     wr_raylet_core_lost(n->core, c.now);
-    wr_core_actor_spec spec = {};
-    spec.name = "bob";
-    spec.name_space = "ns";
-    spec.class_name = "A";
-    spec.cls = n->MakeClass(job, "");
-    uint32_t actor;
-    EXPECT_EQ(WR_E_UNAVAILABLE, wr_raylet_core_actor_create(n->core, c.now, 1, &spec, &actor, nullptr));
+    uint32_t patient = n->Actor(job, "", 0, "bob", false, 700);
+    c.Pass(1000, 100);
+    EXPECT_EQ(nullptr, n->Last(WR_CMD_REPLY));
+    c.gcs_away = false;
+    c.NewEpochForNodes();
+    ASSERT_NE(nullptr, n->Last(WR_CMD_REPLY));
+    EXPECT_EQ(WR_OK, n->Last(WR_CMD_REPLY)->status);
+    EXPECT_EQ(patient, n->Last(WR_CMD_REPLY)->worker);
+    c.gcs_away = true;
+    uint32_t late = n->Actor(job, "", 0, "eve", false, 701);
+    c.Pass(WR_CORE_QUERY_NS / sim::kMs + 200, 200);
+    EXPECT_EQ(701u, n->Last(WR_CMD_REPLY)->ticket);
+    EXPECT_EQ(WR_E_UNAVAILABLE, n->Last(WR_CMD_REPLY)->status);
+    EXPECT_EQ(static_cast<uint32_t>(WR_ACTOR_DEAD), n->ActorInfo(late).state);
 }

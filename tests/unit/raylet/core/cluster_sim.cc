@@ -452,7 +452,9 @@ void Cluster::Settle() {
 void Cluster::Pass(uint64_t ms, uint64_t step_ms) {
     for (uint64_t passed = 0; passed < ms; passed += step_ms) {
         now += step_ms * kMs;
-        wr_gcs_core_tick(gcs, now, now / 1000, &log_, &out_);
+        if (!gcs_away) {
+            wr_gcs_core_tick(gcs, now, now / 1000, &log_, &out_);
+        }
         for (auto &node : nodes) {
             node->Tick();
         }
