@@ -1,4 +1,5 @@
-/* engine/cli/cli.h: the command `whipray`: options, the connection to a cluster, and its subcommands; private to this folder. */
+/* engine/cli/cli.h: the command `whipray`: options, the connection to a cluster, and its subcommands; private to
+ * this folder. */
 #pragma once
 
 #include "local/frame.h"
@@ -10,24 +11,28 @@ WR_BEGIN_DECLS
 
 /* ---- options.c ---- */
 typedef struct cli_option {
-    const char *name;  /* without "--" */
-    char letter;       /* 0: none */
+    const char *name; /* without "--" */
+    char letter;      /* 0: none */
     bool argument;
-    const char *help;  /* starts with '!' for options that have no meaning here (accepted, told once) */
-} cli_option; /* a table ends with name NULL */
+    const char *help; /* starts with '!' for options that have no meaning here (accepted, told once) */
+} cli_option;         /* a table ends with name NULL */
 
 typedef struct cli_values {
     const char *of[48]; /* by the option's place in its table: NULL: not given; "" for flags */
 } cli_values;
 
-/* "--name=value", "--name value", "-x value"; underscores count as dashes. Fails: INVALID (unknown: the nearest right one is the
+/* "--name=value", "--name value", "-x value"; underscores count as dashes. Fails: INVALID (unknown: the nearest
+ * right one is the
  * hint; a missing value; a stray word). Values borrow argv. */
-WR_MUST_USE wr_status cli_parse(const cli_option *table, int argc, char **argv, cli_values *out, wr_error *err);
-const char *cli_value(const cli_option *table, const cli_values *values, const char *name); /* NULL: not given */
+WR_MUST_USE wr_status cli_parse(const cli_option *table, int argc, char **argv, cli_values *out,
+                                wr_error *err);
+const char *cli_value(const cli_option *table, const cli_values *values,
+                      const char *name); /* NULL: not given */
 void cli_help(const char *head, const cli_option *table);
 /* The nearest of the names (a NULL-ended array), or NULL if none is near. */
 const char *cli_nearest(const char *word, const char *const *names);
-WR_MUST_USE wr_status cli_number(const char *option, const char *text, double least, double most, double *out, wr_error *err);
+WR_MUST_USE wr_status cli_number(const char *option, const char *text, double least, double most, double *out,
+                                 wr_error *err);
 /* {"a": 1, "b": 0.5} -> "a=1,b=0.5". Fails: INVALID. */
 WR_MUST_USE wr_status cli_resources(const char *json, char *out, size_t size, wr_error *err);
 
@@ -39,12 +44,14 @@ typedef struct cli_cluster {
     uint64_t next_request;
 } cli_cluster;
 
-/* where: NULL or "auto" = the cluster that `whipray start` left running; else a session folder, a raylet's socket, or the
+/* where: NULL or "auto" = the cluster that `whipray start` left running; else a session folder, a raylet's socket,
+ * or the
  * address in `current`. Fails: NOT_FOUND (no cluster), UNAVAILABLE (it does not answer), UNAUTHENTICATED, DENIED. */
 WR_MUST_USE wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out, wr_error *err);
 void cli_disconnect(cli_cluster *cluster);
 /* An op without fields; out is borrowed until the next call. */
-WR_MUST_USE wr_status cli_call(cli_cluster *cluster, const char *op, uint64_t timeout_ns, wr_record *out, wr_error *err);
+WR_MUST_USE wr_status cli_call(cli_cluster *cluster, const char *op, uint64_t timeout_ns, wr_record *out,
+                               wr_error *err);
 
 /* ---- one file each; they return the exit status ---- */
 int cli_start(int argc, char **argv);

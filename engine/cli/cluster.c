@@ -45,7 +45,8 @@ wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out,
 
     char token[WR_TOKEN_MAX + 1], path[WR_PATH_MAX];
     wr_error ignored;
-    if (wr_paths_join(out->session, "auth_token", path, &ignored) != WR_OK || wr_token_read(path, token, &ignored) != WR_OK) {
+    if (wr_paths_join(out->session, "auth_token", path, &ignored) != WR_OK ||
+        wr_token_read(path, token, &ignored) != WR_OK) {
         WR_TRY(wr_token_load(false, token, NULL, err));
     }
     wr_record_writer w = {0};
@@ -60,7 +61,9 @@ wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out,
     wr_record_string(&w, "token", token);
     uint64_t deadline = wr_clock_ns() + 5 * SECOND_NS;
     status = wr_record_finish(&w, &record, &bytes, err);
-    status = status == WR_OK ? wr_frame_send(out->conn, WR_FRAME_REQUEST, ++out->next_request, record, bytes, -1, deadline, err) : status;
+    status = status == WR_OK ? wr_frame_send(out->conn, WR_FRAME_REQUEST, ++out->next_request, record, bytes,
+                                             -1, deadline, err)
+                             : status;
     wr_record_done(&w);
     status = status == WR_OK ? wr_frame_receive(out->conn, deadline, &frame, err) : status;
     if (status == WR_OK && frame.type == WR_FRAME_ERROR) {
@@ -82,7 +85,8 @@ wr_status cli_call(cli_cluster *cluster, const char *op, uint64_t timeout_ns, wr
     wr_record_begin(&w);
     wr_record_string(&w, "op", op);
     wr_status status = wr_record_finish(&w, &record, &bytes, err);
-    status = status == WR_OK ? wr_frame_send(cluster->conn, WR_FRAME_REQUEST, ++cluster->next_request, record, bytes, -1, deadline, err)
+    status = status == WR_OK ? wr_frame_send(cluster->conn, WR_FRAME_REQUEST, ++cluster->next_request, record,
+                                             bytes, -1, deadline, err)
                              : status;
     wr_record_done(&w);
     while (status == WR_OK) {

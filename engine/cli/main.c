@@ -4,13 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char usage[] =
-    "usage: whipray COMMAND [option ...]\n"
-    "  start --head   start a cluster on this machine\n"
-    "  status         what it has and does; exit status 1 if there is none\n"
-    "  stop           end it\n"
-    "  --version      prints it\n"
-    "Each command explains its options with --help.\n";
+static const char usage[] = "usage: whipray COMMAND [option ...]\n"
+                            "  start --head   start a cluster on this machine\n"
+                            "  status         what it has and does; exit status 1 if there is none\n"
+                            "  stop           end it\n"
+                            "  --version      prints it\n"
+                            "Each command explains its options with --help.\n";
 
 int main(int argc, char **argv) {
     static const struct {
@@ -18,7 +17,8 @@ int main(int argc, char **argv) {
         int (*run)(int, char **);
     } commands[] = {{"start", cli_start}, {"stop", cli_stop}, {"status", cli_status}};
     static const char *const names[] = {"start", "stop", "status", NULL};
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
@@ -35,7 +35,8 @@ int main(int argc, char **argv) {
     memset(&err, 0, sizeof err);
     WR_FAIL(&err, WR_E_INVALID, "there is no command '%s'", argv[1]);
     const char *nearest = cli_nearest(argv[1], names);
-    wr_error_hint(&err, nearest != NULL ? "did you mean 'whipray %s'?" : "there are start, stop and status%s", nearest != NULL ? nearest : "");
+    wr_error_hint(&err, nearest != NULL ? "did you mean 'whipray %s'?" : "there are start, stop and status%s",
+                  nearest != NULL ? nearest : "");
     (void)cli_complain(&err);
     return 2;
 }

@@ -20,7 +20,8 @@ static uint32_t distance(const char *a, const char *b) {
         uint32_t diagonal = row[0];
         row[0] = i;
         for (uint32_t j = 1; j <= n; j++) {
-            uint32_t change = diagonal + (a[i - 1] != b[j - 1]), best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            uint32_t change = diagonal + (a[i - 1] != b[j - 1]),
+                     best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
             diagonal = row[j];
             row[j] = change < best ? change : best;
         }
@@ -125,12 +126,13 @@ void cli_help(const char *head, const cli_option *table) {
         if (table[i].letter != 0) {
             snprintf(letter, sizeof letter, "-%c, ", table[i].letter);
         }
-        printf("  %s--%s%s\n      %s%s\n", letter, table[i].name, table[i].argument ? " VALUE" : "", table[i].help + unused,
-               unused ? " (accepted; not built yet)" : "");
+        printf("  %s--%s%s\n      %s%s\n", letter, table[i].name, table[i].argument ? " VALUE" : "",
+               table[i].help + unused, unused ? " (accepted; not built yet)" : "");
     }
 }
 
-wr_status cli_number(const char *option, const char *text, double least, double most, double *out, wr_error *err) {
+wr_status cli_number(const char *option, const char *text, double least, double most, double *out,
+                     wr_error *err) {
     char *end;
     errno = 0;
     *out = strtod(text, &end);
@@ -157,13 +159,17 @@ wr_status cli_resources(const char *json, char *out, size_t size, wr_error *err)
         size_t n = (size_t)(end - name);
         p = end + 1 + strspn(end + 1, " \t\n");
         if (*p++ != ':') {
-            return WR_FAIL(err, WR_E_INVALID, "--resources: '%s': ':' is missing after '%.*s'", json, (int)n, name);
+            return WR_FAIL(err, WR_E_INVALID, "--resources: '%s': ':' is missing after '%.*s'", json, (int)n,
+                           name);
         }
         char *number_end;
         double amount = strtod(p, &number_end);
-        if (number_end == p || !(amount >= 0 && amount <= 1e15) || memchr(name, ',', n) != NULL || memchr(name, '=', n) != NULL) {
-            return WR_FAIL(err, WR_E_INVALID, "--resources: '%.*s' needs an amount of at least 0, and a name without ',' and '='",
-                           (int)n, name);
+        if (number_end == p || !(amount >= 0 && amount <= 1e15) || memchr(name, ',', n) != NULL ||
+            memchr(name, '=', n) != NULL) {
+            return WR_FAIL(
+                err, WR_E_INVALID,
+                "--resources: '%.*s' needs an amount of at least 0, and a name without ',' and '='", (int)n,
+                name);
         }
         int m = snprintf(out + used, size - used, "%s%.*s=%.4f", used > 0 ? "," : "", (int)n, name, amount);
         if (m < 0 || (size_t)m >= size - used) {

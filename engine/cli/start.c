@@ -57,7 +57,8 @@ static wr_status read_labels(const char *path, char *out, size_t size, wr_error 
         }
         char *value = colon + 1 + strspn(colon + 1, " \t\"'");
         size_t key_n = strcspn(key, " \t\"':"), value_n = strcspn(value, "\"',}\n");
-        int n = snprintf(out + used, size - used, "%s%.*s=%.*s", used > 0 ? "," : "", (int)key_n, key, (int)value_n, value);
+        int n = snprintf(out + used, size - used, "%s%.*s=%.*s", used > 0 ? "," : "", (int)key_n, key,
+                         (int)value_n, value);
         if (n < 0 || (size_t)n >= size - used) {
             status = WR_FAIL(err, WR_E_INVALID, "--labels-file %s: too long", path);
         } else {
@@ -148,7 +149,8 @@ static int block(const char *session, pid_t raylet) {
 }
 
 typedef struct start_plan {
-    char token_file[WR_PATH_MAX], session[WR_PATH_MAX], program[WR_PATH_MAX], log[WR_PATH_MAX], err_log[WR_PATH_MAX];
+    char token_file[WR_PATH_MAX], session[WR_PATH_MAX], program[WR_PATH_MAX], log[WR_PATH_MAX],
+        err_log[WR_PATH_MAX];
     char resources[4096], labels[1024], folder[WR_PATH_MAX], ready[16];
     char *argv[48];
     int argc;
@@ -165,7 +167,11 @@ static wr_status check(const cli_values *v, start_plan *p, wr_error *err) {
     static const struct {
         const char *name;
         double least, most;
-    } numbers[] = {{"num-cpus", 0, 1e6}, {"num-gpus", 0, 64}, {"memory", 1, 1e18}, {"object-store-memory", 8 << 20, 1e18}, {"port", 1, 65535}};
+    } numbers[] = {{"num-cpus", 0, 1e6},
+                   {"num-gpus", 0, 64},
+                   {"memory", 1, 1e18},
+                   {"object-store-memory", 8 << 20, 1e18},
+                   {"port", 1, 65535}};
     double ignored;
     for (size_t i = 0; i < WR_COUNT_OF(numbers); i++) {
         const char *text = cli_value(options, v, numbers[i].name);
@@ -255,7 +261,8 @@ static wr_status start(const cli_values *v, start_plan *p, pid_t *out_pid, cli_c
     WR_TRY(status);
     if (strcmp(said, "OK") != 0) {
         return WR_FAIL(err, WR_E_STATE, "the cluster could not be started: %s (logs in %s/logs)",
-                       strncmp(said, "ERROR ", 6) == 0 ? said + 6 : "it ended before it was ready", p->session);
+                       strncmp(said, "ERROR ", 6) == 0 ? said + 6 : "it ended before it was ready",
+                       p->session);
     }
     return cli_connect(p->session, temp_dir, c, err);
 }
@@ -275,7 +282,8 @@ int cli_start(int argc, char **argv) {
         return 0;
     }
     if (cli_value(options, &v, "address") != NULL) {
-        WR_FAIL(&err, WR_E_UNSUPPORTED, "start --address: joining a cluster of several nodes is not built yet");
+        WR_FAIL(&err, WR_E_UNSUPPORTED,
+                "start --address: joining a cluster of several nodes is not built yet");
         wr_error_hint(&err, "programs on this machine join a running cluster by init(address=\"auto\")");
         return cli_complain(&err);
     }

@@ -54,7 +54,8 @@ static void map_text(const wr_record *map, char *out, size_t size) {
     wr_record_value v;
     out[0] = 0;
     while (wr_record_next(map, &cursor, &name, &bytes, &v) && used + 1 < size) {
-        int n = snprintf(out + used, size - used, "%s%.*s: %.6g", used > 0 ? ", " : "", (int)bytes, name, v.d);
+        int n =
+            snprintf(out + used, size - used, "%s%.*s: %.6g", used > 0 ? ", " : "", (int)bytes, name, v.d);
         used += n > 0 ? (size_t)n : 0;
     }
 }
@@ -74,8 +75,8 @@ static void print_pending(const wr_record *reply) {
         if (wr_record_get_map(&one, "resources", &need)) {
             map_text(&need, text, sizeof text);
         }
-        printf("  %lld %s of job %lld, each {%s}: %s\n", (long long)wr_record_get_int(&one, "queued", 0), kind,
-               (long long)wr_record_get_int(&one, "job", 0), text, why);
+        printf("  %lld %s of job %lld, each {%s}: %s\n", (long long)wr_record_get_int(&one, "queued", 0),
+               kind, (long long)wr_record_get_int(&one, "job", 0), text, why);
     }
 }
 
@@ -97,7 +98,8 @@ static void print_nodes(const wr_record *nodes) {
     }
 }
 
-static void print_list(const wr_record *reply, const char *field, const char *head, const char *const *texts) {
+static void print_list(const wr_record *reply, const char *field, const char *head,
+                       const char *const *texts) {
     wr_record_value list, item;
     if (!wr_record_find(reply, field, &list) || list.type != 'l') {
         return;
@@ -106,7 +108,8 @@ static void print_list(const wr_record *reply, const char *field, const char *he
     uint32_t cursor = 0;
     while (wr_record_item(&list, &cursor, &item)) {
         wr_record one = wr_record_of(&item);
-        printf("  pid %-8lld job %-4lld", (long long)wr_record_get_int(&one, "pid", 0), (long long)wr_record_get_int(&one, "job", 0));
+        printf("  pid %-8lld job %-4lld", (long long)wr_record_get_int(&one, "pid", 0),
+               (long long)wr_record_get_int(&one, "job", 0));
         for (const char *const *t = texts; *t != NULL; t++) {
             char text[256];
             if (wr_record_get_string(&one, *t, text, sizeof text)) {
@@ -126,12 +129,17 @@ static void print_pool(const wr_record *reply) {
     amount("memory", 6, (double)wr_record_get_int(&pool, "heap_leased", 0), used, sizeof used);
     amount("memory", 6, (double)wr_record_get_int(&pool, "heap_bytes", 0), all, sizeof all);
     amount("memory", 6, (double)wr_record_get_int(&pool, "heap_largest_run", 0), run, sizeof run);
-    printf("Object store\n  %s of %s are leased to processes, the largest free run has %s; %lld shared objects\n", used, all, run,
-           (long long)wr_record_get_int(&pool, "shared_objects", 0));
-    printf("Processes\n  %lld jobs, %lld workers (%lld idle, %lld starting), %lld actors, %lld placement groups\n",
-           (long long)wr_record_get_int(&counts, "jobs", 0), (long long)wr_record_get_int(&counts, "workers", 0),
-           (long long)wr_record_get_int(&counts, "workers_idle", 0), (long long)wr_record_get_int(&counts, "workers_starting", 0),
-           (long long)wr_record_get_int(&counts, "actors", 0), (long long)wr_record_get_int(&counts, "groups", 0));
+    printf("Object store\n  %s of %s are leased to processes, the largest free run has %s; %lld shared "
+           "objects\n",
+           used, all, run, (long long)wr_record_get_int(&pool, "shared_objects", 0));
+    printf("Processes\n  %lld jobs, %lld workers (%lld idle, %lld starting), %lld actors, %lld placement "
+           "groups\n",
+           (long long)wr_record_get_int(&counts, "jobs", 0),
+           (long long)wr_record_get_int(&counts, "workers", 0),
+           (long long)wr_record_get_int(&counts, "workers_idle", 0),
+           (long long)wr_record_get_int(&counts, "workers_starting", 0),
+           (long long)wr_record_get_int(&counts, "actors", 0),
+           (long long)wr_record_get_int(&counts, "groups", 0));
 }
 
 int cli_status(int argc, char **argv) {
@@ -147,7 +155,8 @@ int cli_status(int argc, char **argv) {
         cli_help("usage: whipray status [option ...]", options);
         return 0;
     }
-    wr_status status = cli_connect(cli_value(options, &v, "address"), cli_value(options, &v, "temp-dir"), &c, &err);
+    wr_status status =
+        cli_connect(cli_value(options, &v, "address"), cli_value(options, &v, "temp-dir"), &c, &err);
     status = status == WR_OK ? cli_call(&c, "nodes", 5ull * 1000000000, &reply, &err) : status;
     if (status == WR_OK) {
         print_nodes(&reply);
@@ -164,9 +173,12 @@ int cli_status(int argc, char **argv) {
     print_pool(&reply);
     print_pending(&reply);
     if (cli_value(options, &v, "verbose") != NULL) {
-        static const char *const process_texts[] = {"kind", NULL}, *const worker_texts[] = {"state", "actor", NULL};
-        printf("raylet pid %lld, gcs pid %lld, up for %lld s\n", (long long)wr_record_get_int(&reply, "raylet_pid", 0),
-               (long long)wr_record_get_int(&reply, "gcs_pid", 0), (long long)wr_record_get_int(&reply, "uptime_ms", 0) / 1000);
+        static const char *const process_texts[] = {"kind", NULL}, *const worker_texts[] = {"state", "actor",
+                                                                                            NULL};
+        printf("raylet pid %lld, gcs pid %lld, up for %lld s\n",
+               (long long)wr_record_get_int(&reply, "raylet_pid", 0),
+               (long long)wr_record_get_int(&reply, "gcs_pid", 0),
+               (long long)wr_record_get_int(&reply, "uptime_ms", 0) / 1000);
         print_list(&reply, "processes", "Processes that are watched", process_texts);
         print_list(&reply, "workers", "Workers", worker_texts);
     }

@@ -53,7 +53,8 @@ int cli_stop(int argc, char **argv) {
         cli_disconnect(&c);
         return cli_complain(&err);
     }
-    /* The pid is the kernel's word about who listens at the session's socket; the pidfd keeps it from naming another. */
+    /* The pid is the kernel's word about who listens at the session's socket; the pidfd keeps it from naming
+     * another. */
     int pidfd = (int)syscall(SYS_pidfd_open, c.pid, 0);
     if (pidfd < 0) {
         cli_disconnect(&c);
@@ -66,7 +67,8 @@ int cli_stop(int argc, char **argv) {
         force = (status != WR_OK && status != WR_E_UNAVAILABLE) || !ended(pidfd, (int)(grace * 1000));
     }
     if (force && !ended(pidfd, 0)) {
-        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0); /* its processes end with it: parent-death signals */
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL,
+                      0); /* its processes end with it: parent-death signals */
         (void)ended(pidfd, 5000);
     }
     bool gone = ended(pidfd, 0);

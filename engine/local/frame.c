@@ -33,7 +33,8 @@ static void write_le(uint8_t *at, uint64_t v, int bytes) {
     }
 }
 
-void wr_frame_header(uint8_t out[WR_FRAME_HEADER_BYTES], uint16_t type, uint64_t request, uint32_t record_bytes) {
+void wr_frame_header(uint8_t out[WR_FRAME_HEADER_BYTES], uint16_t type, uint64_t request,
+                     uint32_t record_bytes) {
     write_le(out, LENGTH_MIN + (uint64_t)record_bytes, 4);
     write_le(out + 4, type, 2);
     write_le(out + 6, WR_PROTOCOL_VERSION, 2);
@@ -50,15 +51,16 @@ wr_status wr_frame_parse(const uint8_t *bytes, uint64_t count, wr_frame *out, ui
     }
     uint32_t length = (uint32_t)read_le(bytes, 4);
     if (length < LENGTH_MIN || length > WR_FRAME_LENGTH_MAX) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "frame: length %u is not within %d and %d", length, (int)LENGTH_MIN,
-                       (int)WR_FRAME_LENGTH_MAX);
+        return WR_FAIL(err, WR_E_PROTOCOL, "frame: length %u is not within %d and %d", length,
+                       (int)LENGTH_MIN, (int)WR_FRAME_LENGTH_MAX);
     }
     if (count < WR_FRAME_HEADER_BYTES) {
         return WR_E_AGAIN;
     }
     uint16_t type = (uint16_t)read_le(bytes + 4, 2), version = (uint16_t)read_le(bytes + 6, 2);
     if (version != WR_PROTOCOL_VERSION) {
-        return WR_FAIL(err, WR_E_PROTOCOL, "frame: version %u, this side speaks %d", version, (int)WR_PROTOCOL_VERSION);
+        return WR_FAIL(err, WR_E_PROTOCOL, "frame: version %u, this side speaks %d", version,
+                       (int)WR_PROTOCOL_VERSION);
     }
     if (type < WR_FRAME_REQUEST || type > WR_FRAME_ERROR) {
         return WR_FAIL(err, WR_E_PROTOCOL, "frame: there is no type %u", type);
@@ -126,8 +128,9 @@ wr_status wr_peer_of(int fd, pid_t *out_pid, uid_t *out_uid, wr_error *err) {
 
 wr_status wr_peer_check(uid_t peer, uid_t mine, wr_error *err) {
     if (peer != mine) {
-        return WR_FAIL(err, WR_E_DENIED, "the process at the other end belongs to user %u, this one to user %u",
-                       (unsigned)peer, (unsigned)mine);
+        return WR_FAIL(err, WR_E_DENIED,
+                       "the process at the other end belongs to user %u, this one to user %u", (unsigned)peer,
+                       (unsigned)mine);
     }
     return WR_OK;
 }
@@ -151,7 +154,8 @@ static wr_status wait_for(int fd, short events, uint64_t deadline_ns, wr_error *
             return WR_FAIL(err, WR_E_TIMEOUT, "the raylet did not answer in time");
         }
         uint64_t left = deadline_ns == UINT64_MAX ? 1000000000ull : deadline_ns - now;
-        struct timespec wait = {.tv_sec = (time_t)(left / 1000000000ull), .tv_nsec = (long)(left % 1000000000ull)};
+        struct timespec wait = {.tv_sec = (time_t)(left / 1000000000ull),
+                                .tv_nsec = (long)(left % 1000000000ull)};
         struct pollfd p = {.fd = fd, .events = events};
         int n = ppoll(&p, 1, &wait, NULL);
         if (n > 0) {
@@ -179,7 +183,8 @@ static wr_status connect_to(int fd, const struct sockaddr_un *to, uint64_t deadl
             continue;
         }
         if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR) {
-            return WR_FAIL(err, WR_E_UNAVAILABLE, "no raylet listens at %s (%s)", to->sun_path, strerror(errno));
+            return WR_FAIL(err, WR_E_UNAVAILABLE, "no raylet listens at %s (%s)", to->sun_path,
+                           strerror(errno));
         }
         if (errno == EACCES || errno == EPERM) {
             return WR_FAIL(err, WR_E_DENIED, "%s belongs to another user", to->sun_path);
@@ -191,7 +196,8 @@ static wr_status connect_to(int fd, const struct sockaddr_un *to, uint64_t deadl
 wr_status wr_frame_connect(const char *path, uint64_t deadline_ns, wr_frame_conn **out, wr_error *err) {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof to.sun_path) {
-        return WR_FAIL(err, WR_E_INVALID, "%s: a socket's path has at most %zu bytes", path, sizeof to.sun_path - 1);
+        return WR_FAIL(err, WR_E_INVALID, "%s: a socket's path has at most %zu bytes", path,
+                       sizeof to.sun_path - 1);
     }
     memcpy(to.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -317,9 +323,12 @@ static wr_status receive_some(wr_frame_conn *conn, wr_error *err) {
         char bytes[CMSG_SPACE(WR_FRAME_FDS_MAX * sizeof(int))];
     } control;
     for (;;) {
-        struct iovec part = {.iov_base = conn->in + conn->in_used, .iov_len = conn->in_capacity - conn->in_used};
-        struct msghdr msg = {
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        struct iovec part = {.iov_base = conn->in + conn->in_used,
+                             .iov_len = conn->in_capacity - conn->in_used};
+        struct msghdr msg = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
         ssize_t n = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n > 0) {
             keep_fds(conn, &msg);

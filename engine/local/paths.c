@@ -52,8 +52,9 @@ wr_status wr_paths_folder(const char *path, wr_error *err) {
         return WR_FAIL(err, WR_E_DENIED, "%s is not a folder", path);
     }
     if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-        wr_status status = WR_FAIL(err, WR_E_DENIED, "folder %s has owner %u and mode %03o; it must be this user's (%u), mode 700",
-                                   path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 0777), (unsigned)geteuid());
+        wr_status status = WR_FAIL(
+            err, WR_E_DENIED, "folder %s has owner %u and mode %03o; it must be this user's (%u), mode 700",
+            path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 0777), (unsigned)geteuid());
         wr_error_hint(err, "remove it, or choose another place by WHIPRAY_TMPDIR");
         return status;
     }
@@ -82,14 +83,16 @@ wr_status wr_paths_session(const char *root, char out[WR_PATH_MAX], wr_error *er
     localtime_r(&seconds, &t);
     char when[64], path[WR_PATH_MAX], link[WR_PATH_MAX], fresh[WR_PATH_MAX];
     strftime(when, sizeof when, "%Y-%m-%d_%H-%M-%S", &t);
-    WR_TRY(format(out, err, "%s/session_%s_%06u_%d", root, when, (unsigned)(now_us % 1000000), (int)getpid()));
+    WR_TRY(
+        format(out, err, "%s/session_%s_%06u_%d", root, when, (unsigned)(now_us % 1000000), (int)getpid()));
     WR_TRY(wr_paths_folder(out, err));
     WR_TRY(wr_paths_join(out, "logs", path, err));
     WR_TRY(wr_paths_folder(path, err));
     WR_TRY(wr_paths_join(out, "sockets", path, err));
     WR_TRY(wr_paths_folder(path, err));
     if (strlen(path) + sizeof "/raylet" > sizeof((struct sockaddr_un *)0)->sun_path) {
-        return WR_FAIL(err, WR_E_INVALID, "%s: too long for the path of a socket; choose a shorter WHIPRAY_TMPDIR", path);
+        return WR_FAIL(err, WR_E_INVALID,
+                       "%s: too long for the path of a socket; choose a shorter WHIPRAY_TMPDIR", path);
     }
     WR_TRY(wr_paths_join(root, "session_latest", link, err));
     WR_TRY(format(fresh, err, "%s/.latest_%d", root, (int)getpid()));
@@ -131,12 +134,14 @@ static wr_status read_text(const char *path, bool secret, char *out, size_t size
     if (fstat(fd, &st) != 0) {
         status = WR_FAIL_ERRNO(err, "look at %s", path);
     } else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (secret && (st.st_mode & 077) != 0)) {
-        status = WR_FAIL(err, WR_E_DENIED, "%s has owner %u and mode %03o; it must be a plain file of this user (%u)%s", path,
+        status = WR_FAIL(err, WR_E_DENIED,
+                         "%s has owner %u and mode %03o; it must be a plain file of this user (%u)%s", path,
                          (unsigned)st.st_uid, (unsigned)(st.st_mode & 0777), (unsigned)geteuid(),
                          secret ? ", mode 600" : "");
         wr_error_hint(err, "chmod 600 %s", path);
     } else if ((uint64_t)st.st_size >= size) {
-        status = WR_FAIL(err, WR_E_INVALID, "%s has %lld bytes, at most %zu are read", path, (long long)st.st_size, size - 1);
+        status = WR_FAIL(err, WR_E_INVALID, "%s has %lld bytes, at most %zu are read", path,
+                         (long long)st.st_size, size - 1);
     } else {
         ssize_t n = read(fd, out, size - 1);
         if (n < 0) {
@@ -156,8 +161,8 @@ wr_status wr_paths_current_write(const char *root, const char *address, const ch
     return wr_paths_write(path, text, err);
 }
 
-wr_status wr_paths_current_read(const char *root, char out_address[WR_PATH_MAX], char out_session[WR_PATH_MAX],
-                                wr_error *err) {
+wr_status wr_paths_current_read(const char *root, char out_address[WR_PATH_MAX],
+                                char out_session[WR_PATH_MAX], wr_error *err) {
     char path[WR_PATH_MAX], text[2 * WR_PATH_MAX];
     WR_TRY(wr_paths_join(root, "current", path, err));
     struct stat st;
@@ -191,8 +196,8 @@ static wr_status check_token(char *token, const char *where, wr_error *err) {
         token[--n] = 0;
     }
     if (n < WR_TOKEN_MIN || n > WR_TOKEN_MAX) {
-        return WR_FAIL(err, WR_E_INVALID, "the token of %s has %zu bytes; it must have %d to %d", where, n, WR_TOKEN_MIN,
-                       WR_TOKEN_MAX);
+        return WR_FAIL(err, WR_E_INVALID, "the token of %s has %zu bytes; it must have %d to %d", where, n,
+                       WR_TOKEN_MIN, WR_TOKEN_MAX);
     }
     for (size_t i = 0; i < n; i++) {
         if (token[i] <= ' ' || token[i] > '~') {
@@ -220,7 +225,8 @@ static wr_status make_token(const char *folder, const char *path, wr_error *err)
     wr_hex_encode(random, sizeof random, text);
     text[2 * sizeof random] = '\n';
     text[2 * sizeof random + 1] = 0;
-    /* Two first starts at once must agree on one token: the file appears whole, by link, and only the first one stays. */
+    /* Two first starts at once must agree on one token: the file appears whole, by link, and only the first one
+     * stays. */
     char fresh[WR_PATH_MAX];
     WR_TRY(format(fresh, err, "%s.new%d", path, (int)getpid()));
     WR_TRY(wr_paths_write(fresh, text, err));
@@ -232,7 +238,8 @@ static wr_status make_token(const char *folder, const char *path, wr_error *err)
 
 wr_status wr_token_load(bool create, char out[WR_TOKEN_MAX + 1], char out_path[WR_PATH_MAX], wr_error *err) {
     char path[WR_PATH_MAX], folder[WR_PATH_MAX];
-    const char *token = getenv("WHIPRAY_AUTH_TOKEN"), *named = getenv("WHIPRAY_AUTH_TOKEN_PATH"), *home = getenv("HOME");
+    const char *token = getenv("WHIPRAY_AUTH_TOKEN"), *named = getenv("WHIPRAY_AUTH_TOKEN_PATH"),
+               *home = getenv("HOME");
     if (out_path != NULL) {
         out_path[0] = 0;
     }
@@ -249,7 +256,8 @@ wr_status wr_token_load(bool create, char out[WR_TOKEN_MAX + 1], char out_path[W
         WR_TRY(wr_paths_join(home, ".whipray", folder, err));
         WR_TRY(wr_paths_join(folder, "auth_token", path, err));
     } else {
-        return WR_FAIL(err, WR_E_NOT_FOUND, "no token: neither WHIPRAY_AUTH_TOKEN, WHIPRAY_AUTH_TOKEN_PATH nor HOME is set");
+        return WR_FAIL(err, WR_E_NOT_FOUND,
+                       "no token: neither WHIPRAY_AUTH_TOKEN, WHIPRAY_AUTH_TOKEN_PATH nor HOME is set");
     }
     wr_status status = wr_token_read(path, out, err);
     if (status == WR_E_NOT_FOUND && create && (named == NULL || named[0] == 0)) {

@@ -29,19 +29,22 @@ WR_MUST_USE wr_status wr_paths_folder(const char *path, wr_error *err);
 WR_MUST_USE wr_status wr_paths_session(const char *root, char out[WR_PATH_MAX], wr_error *err);
 
 /* The file `current`. write replaces it in one step. Fails: IO. */
-WR_MUST_USE wr_status wr_paths_current_write(const char *root, const char *address, const char *session, wr_error *err);
+WR_MUST_USE wr_status wr_paths_current_write(const char *root, const char *address, const char *session,
+                                             wr_error *err);
 /* Fails: NOT_FOUND (no cluster was started), CORRUPT, DENIED (L1), IO. */
-WR_MUST_USE wr_status wr_paths_current_read(const char *root, char out_address[WR_PATH_MAX], char out_session[WR_PATH_MAX],
-                                            wr_error *err);
+WR_MUST_USE wr_status wr_paths_current_read(const char *root, char out_address[WR_PATH_MAX],
+                                            char out_session[WR_PATH_MAX], wr_error *err);
 /* Removes `current` if it still names that session. */
 void wr_paths_current_clear(const char *root, const char *session);
 /* Writes a file of mode 0600 in one step. Fails: IO. */
 WR_MUST_USE wr_status wr_paths_write(const char *path, const char *text, wr_error *err);
 
-/* The cluster's token: $WHIPRAY_AUTH_TOKEN, else the file $WHIPRAY_AUTH_TOKEN_PATH, else ~/.whipray/auth_token, which is made
+/* The cluster's token: $WHIPRAY_AUTH_TOKEN, else the file $WHIPRAY_AUTH_TOKEN_PATH, else ~/.whipray/auth_token,
+ * which is made
  * (32 random bytes in hex, mode 0600) when `create` and absent. out_path: the file, "" for the variable; may be NULL.
  * Fails: NOT_FOUND, DENIED (L2), INVALID (shorter than WR_TOKEN_MIN, too long, or not printable), IO. */
-WR_MUST_USE wr_status wr_token_load(bool create, char out[WR_TOKEN_MAX + 1], char out_path[WR_PATH_MAX], wr_error *err);
+WR_MUST_USE wr_status wr_token_load(bool create, char out[WR_TOKEN_MAX + 1], char out_path[WR_PATH_MAX],
+                                    wr_error *err);
 WR_MUST_USE wr_status wr_token_read(const char *path, char out[WR_TOKEN_MAX + 1], wr_error *err);
 
 WR_END_DECLS

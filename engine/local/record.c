@@ -25,8 +25,8 @@ static uint32_t utf8_length(const uint8_t *p, uint32_t n) {
         }
     }
     /* Overlong forms, surrogates, and what lies above U+10FFFF. */
-    bool bad = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-               (p[0] == 0xf4 && p[1] > 0x8f);
+    bool bad = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+               (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f);
     return bad ? 0 : length;
 }
 
@@ -331,21 +331,22 @@ static wr_status check_value(const wr_record_value *v, uint32_t depth, wr_error 
         for (uint32_t i = 0; i < v->items; i++) {
             wr_record_value item;
             if (!read_value(v->bytes, v->count, &offset, &item)) {
-                return WR_FAIL(err, WR_E_CORRUPT, "record: item %u of a list of %u is cut off or of no known type", i,
-                               v->items);
+                return WR_FAIL(err, WR_E_CORRUPT,
+                               "record: item %u of a list of %u is cut off or of no known type", i, v->items);
             }
             WR_TRY(check_value(&item, depth + 1, err));
         }
         if (offset != v->count) {
-            return WR_FAIL(err, WR_E_CORRUPT, "record: %u bytes behind the items of a list", v->count - offset);
+            return WR_FAIL(err, WR_E_CORRUPT, "record: %u bytes behind the items of a list",
+                           v->count - offset);
         }
     }
     return WR_OK;
 }
 
 /* Whether the name that starts at `at` is new in the record; `seen` holds hashes of the names of long records. */
-static wr_status check_name(const uint8_t *bytes, uint32_t before, uint32_t fields, const char *name, uint32_t n,
-                            wr_map *seen, wr_error *err) {
+static wr_status check_name(const uint8_t *bytes, uint32_t before, uint32_t fields, const char *name,
+                            uint32_t n, wr_map *seen, wr_error *err) {
     bool twice = false;
     if (fields > PAIRWISE_FIELDS_MAX) {
         uint64_t hash = wr_hash_bytes(name, n);
@@ -365,15 +366,16 @@ static wr_status check_name(const uint8_t *bytes, uint32_t before, uint32_t fiel
     return twice ? WR_FAIL(err, WR_E_CORRUPT, "record: field '%.*s' is there twice", (int)n, name) : WR_OK;
 }
 
-static wr_status check_fields(const uint8_t *bytes, uint32_t count, uint32_t depth, wr_map *seen, wr_error *err) {
+static wr_status check_fields(const uint8_t *bytes, uint32_t count, uint32_t depth, wr_map *seen,
+                              wr_error *err) {
     uint32_t fields = get_u16(bytes), offset = 2;
     for (uint32_t i = 0; i < fields; i++) {
         const char *name;
         uint32_t n, before = offset;
         wr_record_value v;
         if (!read_field(bytes, count, &offset, &name, &n, &v)) {
-            return WR_FAIL(err, WR_E_CORRUPT, "record: field %u of %u is cut off, nameless or of no known type", i,
-                           fields);
+            return WR_FAIL(err, WR_E_CORRUPT,
+                           "record: field %u of %u is cut off, nameless or of no known type", i, fields);
         }
         if (!utf8_ok((const uint8_t *)name, n) || memchr(name, 0, n) != NULL) {
             return WR_FAIL(err, WR_E_CORRUPT, "record: the name of field %u is no text", i);
@@ -434,8 +436,8 @@ wr_status wr_record_finish(wr_record_writer *w, const uint8_t **out, uint32_t *o
     case WR_OK:
         break;
     case WR_E_LIMIT:
-        return WR_FAIL(err, WR_E_LIMIT, "record: more than %d bytes, or nested more than %d deep", WR_RECORD_BYTES_MAX,
-                       WR_RECORD_DEPTH_MAX);
+        return WR_FAIL(err, WR_E_LIMIT, "record: more than %d bytes, or nested more than %d deep",
+                       WR_RECORD_BYTES_MAX, WR_RECORD_DEPTH_MAX);
     case WR_E_NO_MEMORY:
         return WR_FAIL(err, WR_E_NO_MEMORY, "record: no memory");
     default:

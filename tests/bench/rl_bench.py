@@ -78,14 +78,14 @@ def cartpole(run: Run) -> Iterator[dict[str, Any]]:
             steps: int = steps,
             count: int = count,
         ) -> float:
-            started = time.perf_counter()
+            started = time.thread_time()
             episodes = envs.step_random(steps, obs, reward)
-            taken = time.perf_counter() - started
+            taken = time.thread_time() - started
             assert 15 < steps * count / episodes < 35, "a random policy lasts about 22 steps"
             assert np.abs(obs[:, 2]).max() <= 0.21
             return steps * count / taken
 
-        yield run.measure(f"cartpole_steps_{count}", "steps/s", once, "one core")
+        yield run.measure(f"cartpole_steps_{count}", "steps/s", once, "one core, CPU time")
 
 
 @bench
@@ -111,14 +111,17 @@ def learner(run: Run) -> Iterator[dict[str, Any]]:
         rounds = run.size(10 if hiddens[0] == 64 else 1, 1)
 
         def once(learner_: Any = learner_, batch: Any = batch, rounds: int = rounds) -> float:
-            started = time.perf_counter()
+            started = time.thread_time()
             samples, flop = learner_.exercise([batch], rounds)
-            taken = time.perf_counter() - started
+            taken = time.thread_time() - started
             return samples * flop / taken / _rl.peak_flops(run.size(100, 5))
 
         name = "x".join(map(str, hiddens)) + ("" if shared else "_separate")
         yield run.measure(
-            f"learner_share_{name}", "of the FMA loop", once, "one core, forward + loss + backward"
+            f"learner_share_{name}",
+            "of the FMA loop",
+            once,
+            "one core, CPU time; forward + loss + backward",
         )
 
 
@@ -271,42 +274,40 @@ def _pss_kib(pid: int) -> int:
     return int(found[1]) if found else 0
 
 
-def _process_names() -> dict[int, tuple[int, str]]:
-    """Parent and command line of each process that can be read."""
-    found = {}
+def _descendants(root: int) -> set[int]:
+    """The process and all that it started, directly or not."""
+    parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 stat = (entry / "stat").read_text()
-                line = (
-                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                )
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
-            found[int(entry.name)] = (int(stat.rpartition(")")[2].split()[1]), line)
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found, grew = {root}, True
+    while grew:
+        more = {pid for pid, parent in parents.items() if parent in found} - found
+        found |= more
+        grew = bool(more)
     return found
 
 
 @bench
 def memory(run: Run) -> Iterator[dict[str, Any]]:
-    """PSS of the driver and all that it started, after some iterations of a CartPole run with two
-    runners."""
-    before = set(_process_names())
+    """PSS of the driver and all that it started, after some iterations with two runners."""
 
     def once() -> float:
         algo = settings.quick(2).debugging(seed=1).build_algo()
         try:
             for _ in range(run.size(50, 2)):
                 algo.train()
-            mine = {os.getpid(), *algo.worker_pids()["env_runners"]}
-            for pid, (parent, line) in _process_names().items():
-                if pid not in before and (parent in mine or "whipray" in line):
-                    mine.add(pid)
-            return sum(map(_pss_kib, mine)) / 1024
+            processes = _descendants(os.getpid())
+            assert set(algo.worker_pids()["env_runners"]) <= processes
+            return sum(map(_pss_kib, processes)) / 1024
         finally:
             algo.stop()
 
-    yield run.measure("memory_pss", "MiB", once, "driver, runners, daemons", repeat=1)
+    yield run.measure("memory_pss", "MiB", once, "driver, runners, idle workers, daemons", repeat=1)
 
 
 def main() -> int:

@@ -450,6 +450,28 @@ def test_handle_copies_keep_the_actor():
     assert ray.get(holder.use.remote(), timeout=60) == 1
 
 
+def test_handle_in_an_object_keeps_the_actor():
+    counter = Counter.remote()
+    pid = ray.get(counter.pid.remote())
+    boxed = ray.put([counter])
+    del counter
+    (back,) = ray.get(boxed)
+    assert ray.get(back.pid.remote(), timeout=60) == pid
+    del back, boxed
+    wait_for_exit(pid)
+    assert not alive(pid)
+
+
+def test_handle_captured_by_a_function():
+    counter = Counter.remote()
+
+    @ray.remote
+    def use():
+        return ray.get(counter.add.remote())
+
+    assert ray.get([use.remote(), use.remote()], timeout=60) in ([1, 2], [2, 1])
+
+
 def test_handle_in_a_task():
     @ray.remote
     def use(actor):

@@ -8,16 +8,26 @@ import ray
 pytestmark = pytest.mark.usefixtures("no_cluster")
 
 
+VISIBLE = ("RAY_JOB_ID", "RAY_NODE_ID", "RAY_RAYLET_PID", "OMP_NUM_THREADS")
+
+
+@ray.remote
+def look():
+    return {name: os.environ.get(name) for name in VISIBLE}
+
+
 def test_worker_visible_variables():
     ray.init(num_cpus=1, include_dashboard=False)
+    found = ray.get(look.remote())
+    assert found["RAY_JOB_ID"] and int(found["RAY_RAYLET_PID"]) > 1
+    assert found["OMP_NUM_THREADS"] == "1"
 
-    @ray.remote
-    def look():
-        return {name: os.environ.get(name) for name in ("RAY_JOB_ID", "OMP_NUM_THREADS")}
 
+def test_worker_visible_ids():
+    ray.init(num_cpus=1, include_dashboard=False)
     found = ray.get(look.remote())
     assert found["RAY_JOB_ID"] == ray.get_runtime_context().get_job_id()
-    assert found["OMP_NUM_THREADS"] == "1"
+    assert found["RAY_NODE_ID"] == ray.get_runtime_context().get_node_id()
 
 
 def test_tmpdir(program, short_path):

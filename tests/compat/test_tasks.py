@@ -216,6 +216,23 @@ def test_num_gpus_visible_devices(program):
     assert "SEEN 0" in done.stdout or "SEEN 1" in done.stdout
 
 
+def test_gpu_tasks_do_not_share_a_worker(program):
+    done = program(
+        """
+        import os, ray
+        ray.init(num_cpus=2, num_gpus=1, include_dashboard=False)
+
+        @ray.remote(num_gpus=1)
+        def pid():
+            return os.getpid()
+
+        first, second = ray.get(pid.remote()), ray.get(pid.remote())
+        print("DIFFERENT", first != second)
+        """
+    )
+    assert "DIFFERENT True" in done.stdout
+
+
 def test_infeasible_waits():
     @ray.remote(resources={"nosuch": 1})
     def never():

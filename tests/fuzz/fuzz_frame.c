@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             return 0;
         }
         WR_ASSERT(consumed >= WR_FRAME_HEADER_BYTES && consumed <= size - at);
-        WR_ASSERT(frame.body.bytes >= data + at && frame.body.bytes + frame.body.count_bytes <= data + at + consumed);
+        WR_ASSERT(frame.body.bytes >= data + at &&
+                  frame.body.bytes + frame.body.count_bytes <= data + at + consumed);
         char op[WR_RECORD_NAME_MAX];
         (void)wr_record_get_string(&frame.body, "op", op, sizeof op);
         wr_error carried;

@@ -289,7 +289,8 @@ static wr_status run(daemon_state *d, const options *o, sigset_t *signals, wr_er
         WR_TRY(write_port(o->port_file, wr_rpc_server_port(shell->server), err));
     }
     if (o->tls_cert == NULL && !is_local(o->listen)) {
-        WR_LOG_WARN("gcs.plaintext", "listen=%s others on the network can read the cluster's token", o->listen);
+        WR_LOG_WARN("gcs.plaintext", "listen=%s others on the network can read the cluster's token",
+                    o->listen);
     }
     WR_LOG_INFO("gcs.started", "listen=%s port=%d epoch=%lu storage=%s tls=%d", o->listen,
                 wr_rpc_server_port(shell->server), (unsigned long)shell->epoch, storage, o->tls_cert != NULL);

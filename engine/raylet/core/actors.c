@@ -23,8 +23,10 @@ static uint64_t tag_of(const core_actor *a) {
 
 /* One block for all texts and spans of a spec. */
 static char *copy_texts(wr_core_actor_spec *spec) {
-    size_t class_name = strlen(spec->class_name) + 1, name = strlen(spec->name) + 1, space = strlen(spec->name_space) + 1;
-    char *block = core_alloc(class_name + name + space + spec->groups.bytes + spec->meta.bytes + 1), *at = block;
+    size_t class_name = strlen(spec->class_name) + 1, name = strlen(spec->name) + 1,
+           space = strlen(spec->name_space) + 1;
+    char *block = core_alloc(class_name + name + space + spec->groups.bytes + spec->meta.bytes + 1),
+         *at = block;
     memcpy(at, spec->class_name, class_name);
     spec->class_name = at;
     at += class_name;
@@ -46,14 +48,21 @@ static char *copy_texts(wr_core_actor_spec *spec) {
     return block;
 }
 
-static void send_new(wr_raylet_core *core, wr_time_ns now, const core_actor *a, const uint8_t *key, uint32_t key_bytes) {
+static void send_new(wr_raylet_core *core, wr_time_ns now, const core_actor *a, const uint8_t *key,
+                     uint32_t key_bytes) {
     const wr_core_actor_spec *s = &a->spec;
     wr_cluster_msg msg = {.type = WR_MSG_NEW};
-    msg.u.new_actor.spec = (wr_actor_spec){
-        .actor = s->id, .job = s->cls.job, .creator = core->inc, .detached = s->detached, .max_restarts = s->max_restarts,
-        .class_name = wr_span_text(s->class_name), .name = wr_span_text(s->name),
-        .name_space = s->name[0] != 0 ? wr_span_text(s->name_space) : wr_span_text(""),
-        .cls = wr_span_of(key, key_bytes), .spec = s->meta};
+    msg.u.new_actor.spec =
+        (wr_actor_spec){.actor = s->id,
+                        .job = s->cls.job,
+                        .creator = core->inc,
+                        .detached = s->detached,
+                        .max_restarts = s->max_restarts,
+                        .class_name = wr_span_text(s->class_name),
+                        .name = wr_span_text(s->name),
+                        .name_space = s->name[0] != 0 ? wr_span_text(s->name_space) : wr_span_text(""),
+                        .cls = wr_span_of(key, key_bytes),
+                        .spec = s->meta};
     core_wish_add(core, &msg, 0, 0, s->name[0] != 0 ? now + WR_CORE_QUERY_NS : 0);
 }
 
@@ -85,7 +94,8 @@ wr_status wr_raylet_core_actor_create(wr_raylet_core *core, wr_time_ns now, uint
     a->text = core_text("");
     a->ticket = named ? ticket : 0;
     a->placing_since = now;
-    wr_status one = wr_map_set(&core->actor_by_id, core_id_hash(&spec->id, sizeof spec->id), (uintptr_t)a, NULL);
+    wr_status one =
+        wr_map_set(&core->actor_by_id, core_id_hash(&spec->id, sizeof spec->id), (uintptr_t)a, NULL);
     wr_status two = wr_map_set(&core->actor_by_port, spec->port, (uintptr_t)a, NULL);
     WR_ASSERT(one == WR_OK && two == WR_OK);
 
@@ -119,7 +129,9 @@ void core_actor_end(wr_raylet_core *core, core_actor *a, wr_status status, const
     a->text = why;
     wr_core_cmd *cmd = core_cmd(core, WR_CMD_PORT_FAIL);
     cmd->port = a->spec.port;
-    cmd->status = status == WR_E_PG_REMOVED ? WR_E_PG_REMOVED : status == WR_E_UNSCHEDULABLE ? WR_E_UNSCHEDULABLE : WR_E_ACTOR_DIED;
+    cmd->status = status == WR_E_PG_REMOVED      ? WR_E_PG_REMOVED
+                  : status == WR_E_UNSCHEDULABLE ? WR_E_UNSCHEDULABLE
+                                                 : WR_E_ACTOR_DIED;
     cmd->flag = job_gone;
     core_cmd_text(cmd, a->text);
     core_cmd(core, WR_CMD_DROP)->handle = a->spec.ctor;
@@ -153,7 +165,8 @@ void core_actor_free_if_done(wr_raylet_core *core, core_actor *a) {
     core_actor_free(a);
 }
 
-static void send_ended(wr_raylet_core *core, const core_actor *a, wr_status status, bool final, const char *text) {
+static void send_ended(wr_raylet_core *core, const core_actor *a, wr_status status, bool final,
+                       const char *text) {
     wr_cluster_msg msg = {.type = WR_MSG_ENDED};
     msg.u.ended.actor = (wr_ended_actor){
         .actor = a->spec.id, .n = a->n, .status = status, .final = final, .text = wr_span_text(text)};
@@ -168,10 +181,12 @@ static void send_simple(wr_raylet_core *core, uint32_t type, const core_actor *a
 
 bool core_actor_restarts(const core_actor *a, const core_worker *w) {
     bool left = a->spec.max_restarts < 0 || a->restarts < (uint32_t)a->spec.max_restarts;
-    return left && !a->no_restart && !a->final && !w->intended && !(w->killed && w->kill_status == WR_E_PG_REMOVED);
+    return left && !a->no_restart && !a->final && !w->intended &&
+           !(w->killed && w->kill_status == WR_E_PG_REMOVED);
 }
 
-void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a, core_worker *w, const char *text) {
+void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a, core_worker *w,
+                            const char *text) {
     bool restarts = core_actor_restarts(a, w);
     a->ready = false;
     a->placing_since = now;
@@ -212,8 +227,12 @@ void core_actor_start(wr_raylet_core *core, wr_time_ns now, const wr_msg_start *
     core_actor *a = core_actor_of_id(core, &start->spec.actor);
     if (a == NULL || a->state == WR_ACTOR_DEAD) {
         wr_cluster_msg msg = {.type = WR_MSG_ENDED};
-        msg.u.ended.actor = (wr_ended_actor){.actor = start->spec.actor, .n = start->n, .status = WR_E_ACTOR_DIED, .final = true,
-                                             .text = wr_span_text("its arguments are gone: it ended meanwhile")};
+        msg.u.ended.actor =
+            (wr_ended_actor){.actor = start->spec.actor,
+                             .n = start->n,
+                             .status = WR_E_ACTOR_DIED,
+                             .final = true,
+                             .text = wr_span_text("its arguments are gone: it ended meanwhile")};
         core_wish_add(core, &msg, 0, 0, 0);
         return;
     }
@@ -273,7 +292,8 @@ void core_actor_place(wr_raylet_core *core, wr_time_ns now) {
     }
 }
 
-void wr_raylet_core_actor_ready(wr_raylet_core *core, wr_time_ns now, uint32_t worker, bool ok, const char *text) {
+void wr_raylet_core_actor_ready(wr_raylet_core *core, wr_time_ns now, uint32_t worker, bool ok,
+                                const char *text) {
     core_worker *w = core_worker_of(core, worker);
     core_actor *a = w != NULL ? w->actor : NULL;
     if (a == NULL || a->ready) {
@@ -309,7 +329,8 @@ void core_actor_stop(wr_raylet_core *core, wr_time_ns now, const wr_msg_stop *st
     a->no_restart = a->no_restart || !stop->restart;
     a->silent = a->silent || !stop->restart;
     if (a->worker != NULL) {
-        core_worker_stop(core, a->worker, stop->status != WR_OK ? (wr_status)stop->status : WR_E_ACTOR_DIED, why);
+        core_worker_stop(core, a->worker, stop->status != WR_OK ? (wr_status)stop->status : WR_E_ACTOR_DIED,
+                         why);
     } else if (!stop->restart) {
         core_actor_end(core, a, WR_E_ACTOR_DIED, why, false);
     } else {
@@ -334,7 +355,8 @@ void core_actor_act(wr_raylet_core *core, wr_time_ns now, const wr_msg_act *act)
             core_worker_stop(core, a->worker, act->status != WR_OK ? (wr_status)act->status : WR_E_ACTOR_DIED,
                              text[0] != 0 ? text : "it has ended");
         } else {
-            core_actor_end(core, a, act->status != WR_OK ? (wr_status)act->status : WR_E_ACTOR_DIED, text, false);
+            core_actor_end(core, a, act->status != WR_OK ? (wr_status)act->status : WR_E_ACTOR_DIED, text,
+                           false);
         }
     } else if (a->worker == NULL && !a->placing && text[0] != 0) {
         wr_free(a->text); /* why it waits */
@@ -384,8 +406,10 @@ void core_actor_new_ack(wr_raylet_core *core, wr_time_ns now, const wr_msg_ack *
         core_reply(core, ticket, WR_OK, other->index, true, "");
     } else if (ticket != 0) {
         char why[512];
-        snprintf(why, sizeof why, "the name '%s' is taken in namespace '%s'", a->spec.name, a->spec.name_space);
-        core_reply(core, ticket, (wr_status)ack->status, WR_CORE_NONE, false, ack->status == WR_E_EXISTS ? why : text);
+        snprintf(why, sizeof why, "the name '%s' is taken in namespace '%s'", a->spec.name,
+                 a->spec.name_space);
+        core_reply(core, ticket, (wr_status)ack->status, WR_CORE_NONE, false,
+                   ack->status == WR_E_EXISTS ? why : text);
     }
     a->silent = a->no_restart = true;
     if (a->worker == NULL) {
@@ -402,13 +426,15 @@ void core_actor_new_late(wr_raylet_core *core, const wr_actor_id *id) {
         return;
     }
     char why[512];
-    snprintf(why, sizeof why, "actor '%s' could not be created: the GCS, which keeps the names, did not answer for %llu s",
+    snprintf(why, sizeof why,
+             "actor '%s' could not be created: the GCS, which keeps the names, did not answer for %llu s",
              a->spec.name, (unsigned long long)(WR_CORE_QUERY_NS / 1000000000));
     if (a->ticket != 0) {
         core_reply(core, a->ticket, WR_E_UNAVAILABLE, WR_CORE_NONE, false, why);
         a->ticket = 0;
     }
-    a->silent = a->no_restart = true; /* should it have heard of it after all, its START is answered with ENDED */
+    a->silent = a->no_restart =
+        true; /* should it have heard of it after all, its START is answered with ENDED */
     core_actor_end(core, a, WR_E_UNAVAILABLE, why, false);
 }
 
@@ -426,16 +452,22 @@ bool wr_raylet_core_actor_info(const wr_raylet_core *core, uint32_t actor, wr_co
     if (a == NULL) {
         return false;
     }
-    *out = (wr_core_actor_info){.index = a->index, .spec = &a->spec, .state = a->state, .restarts = a->restarts,
+    *out = (wr_core_actor_info){.index = a->index,
+                                .spec = &a->spec,
+                                .state = a->state,
+                                .restarts = a->restarts,
                                 .worker = a->worker != NULL ? a->worker->index : WR_CORE_NONE,
-                                .pid = a->worker != NULL ? a->worker->pid : 0, .ready = a->ready, .status = a->status,
+                                .pid = a->worker != NULL ? a->worker->pid : 0,
+                                .ready = a->ready,
+                                .status = a->status,
                                 .text = a->text};
     return true;
 }
 
 uint32_t wr_raylet_core_actor_of_port(const wr_raylet_core *core, uint16_t port) {
     uint64_t found;
-    return wr_map_get(&core->actor_by_port, port, &found) ? ((core_actor *)(uintptr_t)found)->index : WR_CORE_NONE;
+    return wr_map_get(&core->actor_by_port, port, &found) ? ((core_actor *)(uintptr_t)found)->index
+                                                          : WR_CORE_NONE;
 }
 
 bool wr_raylet_core_actor_next(const wr_raylet_core *core, uint32_t *cursor, uint32_t *out_actor) {
@@ -449,8 +481,8 @@ bool wr_raylet_core_actor_next(const wr_raylet_core *core, uint32_t *cursor, uin
     return false;
 }
 
-static wr_status ask(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, wr_cluster_msg *msg, uint64_t *query,
-                     wr_error *err) {
+static wr_status ask(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, wr_cluster_msg *msg,
+                     uint64_t *query, wr_error *err) {
     if (core->over) {
         return WR_FAIL(err, WR_E_UNAVAILABLE, "this node ends");
     }
@@ -459,16 +491,16 @@ static wr_status ask(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, wr_c
     return WR_OK;
 }
 
-wr_status wr_raylet_core_actor_find(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, const char *name_space,
-                                    const char *name, wr_error *err) {
+wr_status wr_raylet_core_actor_find(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
+                                    const char *name_space, const char *name, wr_error *err) {
     wr_cluster_msg msg = {.type = WR_MSG_NAME_GET};
     msg.u.name_get.name_space = wr_span_text(name_space);
     msg.u.name_get.name = wr_span_text(name);
     return ask(core, now, ticket, &msg, &msg.u.name_get.query, err);
 }
 
-wr_status wr_raylet_core_actor_list(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, bool all, const char *name_space,
-                                    wr_error *err) {
+wr_status wr_raylet_core_actor_list(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, bool all,
+                                    const char *name_space, wr_error *err) {
     wr_cluster_msg msg = {.type = WR_MSG_NAME_LIST};
     msg.u.name_list.all = all;
     msg.u.name_list.name_space = wr_span_text(name_space);
@@ -496,7 +528,8 @@ void core_actor_answer(wr_raylet_core *core, const wr_cluster_msg *msg) {
     }
 }
 
-wr_status wr_raylet_core_actor_kill(wr_raylet_core *core, wr_time_ns now, uint32_t actor, bool no_restart, wr_error *err) {
+wr_status wr_raylet_core_actor_kill(wr_raylet_core *core, wr_time_ns now, uint32_t actor, bool no_restart,
+                                    wr_error *err) {
     core_actor *a = actor_at(core, actor);
     if (a == NULL) {
         return WR_FAIL(err, WR_E_NOT_FOUND, "there is no such actor");
@@ -505,10 +538,12 @@ wr_status wr_raylet_core_actor_kill(wr_raylet_core *core, wr_time_ns now, uint32
         return WR_OK;
     }
     wr_cluster_msg msg = {.type = WR_MSG_KILL};
-    msg.u.kill = (wr_msg_kill){.actor = a->spec.id, .no_restart = no_restart, .text = wr_span_text("it was killed by kill()")};
+    msg.u.kill = (wr_msg_kill){
+        .actor = a->spec.id, .no_restart = no_restart, .text = wr_span_text("it was killed by kill()")};
     core_wish_add(core, &msg, 0, 0, 0);
     if (a->worker != NULL && a->worker->slot != 0) {
-        /* Its process ends at once; the STOP that comes finds it gone. With restarts left it is RESTARTING until START. */
+        /* Its process ends at once; the STOP that comes finds it gone. With restarts left it is RESTARTING until
+         * START. */
         if (no_restart) {
             a->no_restart = a->silent = true;
         }

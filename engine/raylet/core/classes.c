@@ -15,14 +15,16 @@ static bool same_class(const wr_class *a, const wr_class *b) {
     return a->job == b->job && a->language == b->language && a->env_hash == b->env_hash &&
            a->strategy.kind == b->strategy.kind && a->strategy.node == b->strategy.node &&
            a->strategy.soft == b->strategy.soft && a->strategy.bundle == b->strategy.bundle &&
-           a->strategy.capture == b->strategy.capture && memcmp(&a->strategy.pg, &b->strategy.pg, sizeof a->strategy.pg) == 0 &&
+           a->strategy.capture == b->strategy.capture &&
+           memcmp(&a->strategy.pg, &b->strategy.pg, sizeof a->strategy.pg) == 0 &&
            wr_res_equal(&a->resources, &b->resources) && wr_res_equal(&a->place, &b->place) &&
            a->labels_bytes == b->labels_bytes && memcmp(a->labels, b->labels, a->labels_bytes) == 0;
 }
 
 uint16_t wr_raylet_core_class_find(const wr_raylet_core *core, const wr_class *cls) {
     for (uint32_t i = 0; i < core->class_count; i++) {
-        if (core->classes[i] != NULL && !core->classes[i]->failed && same_class(&core->classes[i]->cls, cls)) {
+        if (core->classes[i] != NULL && !core->classes[i]->failed &&
+            same_class(&core->classes[i]->cls, cls)) {
             return core->classes[i]->port;
         }
     }
@@ -39,12 +41,14 @@ static wr_status check_group(wr_raylet_core *core, const wr_class *cls, wr_error
         return WR_FAIL(err, WR_E_PG_REMOVED, "the placement group was removed");
     }
     if (cls->strategy.bundle < -1 || cls->strategy.bundle >= (int32_t)g->bundle_count) {
-        return WR_FAIL(err, WR_E_INVALID, "placement_group_bundle_index is %d; the group has bundles 0 to %u, and -1 means any",
+        return WR_FAIL(err, WR_E_INVALID,
+                       "placement_group_bundle_index is %d; the group has bundles 0 to %u, and -1 means any",
                        cls->strategy.bundle, g->bundle_count - 1);
     }
     for (uint32_t i = 0; i < g->bundle_count; i++) {
         bool wanted = cls->strategy.bundle < 0 || cls->strategy.bundle == (int32_t)i;
-        if (wanted && wr_res_fits(&g->bundles[i], &cls->resources) && wr_res_fits(&g->bundles[i], &cls->place)) {
+        if (wanted && wr_res_fits(&g->bundles[i], &cls->resources) &&
+            wr_res_fits(&g->bundles[i], &cls->place)) {
             return WR_OK;
         }
     }
@@ -56,16 +60,18 @@ static wr_status check_group(wr_raylet_core *core, const wr_class *cls, wr_error
         wr_res_format(&core->names, bundle, have, sizeof have, &bytes, NULL) != WR_OK) {
         need[0] = have[0] = 0;
     }
-    return WR_FAIL(err, WR_E_INVALID, "it needs {%s}, which fits no bundle of its placement group (%s%s)", need,
-                   cls->strategy.bundle < 0 ? "bundle 0 has " : "that bundle has ", have);
+    return WR_FAIL(err, WR_E_INVALID, "it needs {%s}, which fits no bundle of its placement group (%s%s)",
+                   need, cls->strategy.bundle < 0 ? "bundle 0 has " : "that bundle has ", have);
 }
 
 wr_status wr_raylet_core_class_check(wr_raylet_core *core, const wr_class *cls, wr_error *err) {
     if (cls->strategy.kind == WR_STRATEGY_PLACEMENT_GROUP) {
         return check_group(core, cls, err);
     }
-    if (cls->strategy.kind == WR_STRATEGY_NODE_AFFINITY && !cls->strategy.soft && cls->strategy.node != core->inc) {
-        return WR_FAIL(err, WR_E_UNSCHEDULABLE, "the node that NodeAffinity names (incarnation %u) is not in the cluster",
+    if (cls->strategy.kind == WR_STRATEGY_NODE_AFFINITY && !cls->strategy.soft &&
+        cls->strategy.node != core->inc) {
+        return WR_FAIL(err, WR_E_UNSCHEDULABLE,
+                       "the node that NodeAffinity names (incarnation %u) is not in the cluster",
                        cls->strategy.node);
     }
     return WR_OK;
@@ -113,7 +119,8 @@ bool wr_raylet_core_class_next(const wr_raylet_core *core, uint32_t *cursor, uin
     return false;
 }
 
-void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t port, const wr_port_info *info) {
+void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t port,
+                               const wr_port_info *info) {
     core_class *c = core_class_of_port(core, port);
     if (c == NULL) {
         return;
@@ -127,7 +134,8 @@ void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t po
     c->sleepers = info->sleepers;
 }
 
-/* How many more workers would find something to do at once: those that sleep, or have not begun yet, will take what waits. */
+/* How many more workers would find something to do at once: those that sleep, or have not begun yet, will take
+ * what waits. */
 static uint64_t hunger(const wr_raylet_core *core, const core_class *c) {
     if (c->failed || c->queued == 0 || c->ready == 0) {
         return 0;
@@ -202,24 +210,27 @@ static bool helps(const core_worker *w, const wr_class *need) {
 }
 
 /* The next worker to recall in favour of `need`: an idle one, else the one that has been busy longest. */
-static core_worker *choose(const wr_raylet_core *core, wr_time_ns now, const wr_class *need, const core_class *waiting,
-                           bool idle_only) {
+static core_worker *choose(const wr_raylet_core *core, wr_time_ns now, const wr_class *need,
+                           const core_class *waiting, bool idle_only) {
     core_worker *best = NULL;
     bool best_idle = false;
     bool in_group = need->strategy.kind == WR_STRATEGY_PLACEMENT_GROUP;
     for (uint32_t i = 0; i < core->worker_count; i++) {
         core_worker *w = core->workers[i];
-        if (w == NULL || w->state != WR_CW_CLASS || w->recalling || w->blocked || w->cls == waiting || !helps(w, need)) {
+        if (w == NULL || w->state != WR_CW_CLASS || w->recalling || w->blocked || w->cls == waiting ||
+            !helps(w, need)) {
             continue;
         }
-        bool same_place = in_group ? w->taken.bundle != NULL &&
-                                         memcmp(&w->taken.bundle->pg, &need->strategy.pg, sizeof need->strategy.pg) == 0
-                                   : w->taken.bundle == NULL;
+        bool same_place =
+            in_group ? w->taken.bundle != NULL &&
+                           memcmp(&w->taken.bundle->pg, &need->strategy.pg, sizeof need->strategy.pg) == 0
+                     : w->taken.bundle == NULL;
         if (!same_place) {
             continue;
         }
         bool idle = w->idle && w->cls->queued == 0;
-        bool busy_long = !idle_only && now - w->assigned >= WR_CORE_SLICE_NS && (waiting == NULL || fairer(core, w->cls, waiting));
+        bool busy_long = !idle_only && now - w->assigned >= WR_CORE_SLICE_NS &&
+                         (waiting == NULL || fairer(core, w->cls, waiting));
         if (!idle && !busy_long) {
             continue;
         }
@@ -231,7 +242,8 @@ static core_worker *choose(const wr_raylet_core *core, wr_time_ns now, const wr_
     return best;
 }
 
-bool core_recall(wr_raylet_core *core, wr_time_ns now, const wr_class *need, const core_class *waiting, bool idle_only) {
+bool core_recall(wr_raylet_core *core, wr_time_ns now, const wr_class *need, const core_class *waiting,
+                 bool idle_only) {
     for (;;) {
         wr_res coming;
         add_coming(core, &coming);
@@ -253,8 +265,8 @@ bool core_recall(wr_raylet_core *core, wr_time_ns now, const wr_class *need, con
 /* ---- Assignment ---- */
 
 /* Gives the class one worker: an idle one, or one that is on its way. AGAIN: no room. */
-static wr_status serve(wr_raylet_core *core, wr_time_ns now, core_class *c, const wr_res *kept, uint32_t *starting,
-                       wr_res *virtual_left) {
+static wr_status serve(wr_raylet_core *core, wr_time_ns now, core_class *c, const wr_res *kept,
+                       uint32_t *starting, wr_res *virtual_left) {
     wr_res needed = c->cls.resources;
     if (c->cls.strategy.kind != WR_STRATEGY_PLACEMENT_GROUP) {
         if (kept != NULL && wr_res_add(&needed, kept, 1, NULL) != WR_OK) {
@@ -295,14 +307,15 @@ static wr_status serve(wr_raylet_core *core, wr_time_ns now, core_class *c, cons
 
 static void explain(core_class *c, wr_status status, const wr_raylet_core *core) {
     if (status == WR_E_LIMIT) {
-        snprintf(c->why, sizeof c->why, "this node runs %u worker processes, the most it can", core->live_workers);
+        snprintf(c->why, sizeof c->why, "this node runs %u worker processes, the most it can",
+                 core->live_workers);
     } else {
         snprintf(c->why, sizeof c->why, "its resources are in use");
     }
 }
 
-static void schedule_class(wr_raylet_core *core, wr_time_ns now, core_class *c, const wr_res *kept, bool *out_fits,
-                           wr_res *virtual_left) {
+static void schedule_class(wr_raylet_core *core, wr_time_ns now, core_class *c, const wr_res *kept,
+                           bool *out_fits, wr_res *virtual_left) {
     core_pool *pool = core_pool_of(core, c->cls.job, c->cls.env_hash, c->cls.language);
     uint32_t starting = pool->starting;
     uint64_t want = hunger(core, c);

@@ -1,4 +1,4 @@
-/* What passes between this node and the GCS: membership, REREG, SYNC (N5; rules S4, M4, A1, T1 of docs/cluster.md). */
+/* What passes between this node and the GCS: membership, REREG, SYNC (N5; rules S4, M4, A1, T1 of engine/gcs/README.md). */
 #include "raylet/core/state.h"
 
 #include <stdio.h>
@@ -21,8 +21,12 @@ static void rereg(wr_raylet_core *core) {
     wr_held_bundle *bundles = core_alloc((core->bundle_count + 1u) * sizeof *bundles);
     wr_cluster_msg msg = {.type = WR_MSG_REREG};
     wr_msg_rereg *r = &msg.u.rereg;
-    *r = (wr_msg_rereg){.node = core->node, .dead = core->dead, .dead_count = core->dead_count, .ended = ended,
-                        .hosted = hosted, .bundles = bundles};
+    *r = (wr_msg_rereg){.node = core->node,
+                        .dead = core->dead,
+                        .dead_count = core->dead_count,
+                        .ended = ended,
+                        .hosted = hosted,
+                        .bundles = bundles};
     for (uint32_t i = 0; i < core->wish_count; i++) {
         if (core->wishes[i].msg->type == WR_MSG_ENDED) {
             ended[r->ended_count++] = core->wishes[i].msg->u.ended.actor;
@@ -31,15 +35,17 @@ static void rereg(wr_raylet_core *core) {
     for (uint32_t i = 0; i < core->actor_count; i++) {
         const core_actor *a = core->actors[i];
         if (a != NULL && (a->worker != NULL || a->placing)) {
-            hosted[r->hosted_count++] = (wr_hosted){.actor = a->spec.id, .n = a->n, .alive = a->ready,
+            hosted[r->hosted_count++] = (wr_hosted){.actor = a->spec.id,
+                                                    .n = a->n,
+                                                    .alive = a->ready,
                                                     .pid = a->worker != NULL ? (uint32_t)a->worker->pid : 0};
         }
     }
     for (uint32_t i = 0; i < core->bundle_count; i++) {
         const core_bundle *b = core->bundles[i];
         if (!b->releasing) {
-            bundles[r->bundle_count++] =
-                (wr_held_bundle){.pg = b->pg, .attempt = b->attempt, .index = b->index, .committed = b->committed};
+            bundles[r->bundle_count++] = (wr_held_bundle){
+                .pg = b->pg, .attempt = b->attempt, .index = b->index, .committed = b->committed};
         }
     }
     core->placed_seen = 0;
@@ -69,7 +75,8 @@ static void rereg(wr_raylet_core *core) {
     core->sync_dirty = true;
 }
 
-void wr_raylet_core_connected(wr_raylet_core *core, wr_time_ns now, uint64_t epoch, uint64_t cluster_id, bool new_epoch) {
+void wr_raylet_core_connected(wr_raylet_core *core, wr_time_ns now, uint64_t epoch, uint64_t cluster_id,
+                              bool new_epoch) {
     core->online = true;
     core->cluster_id = cluster_id;
     if (core->inc == 0) {
@@ -255,7 +262,8 @@ static void sync(wr_raylet_core *core, wr_time_ns now) {
         demand[s->demand_count++] = (wr_demand){.cls = wr_span_of(key, bytes), .waiting = waiting};
         hash = wr_hash_u64(hash ^ wr_hash_u64(((uint64_t)i << 32 | waiting) + 1));
     }
-    snprintf(mark, sizeof mark, "%016llx %llu %u %u", (unsigned long long)(hash ^ wr_hash_bytes(available, strlen(available))),
+    snprintf(mark, sizeof mark, "%016llx %llu %u %u",
+             (unsigned long long)(hash ^ wr_hash_bytes(available, strlen(available))),
              (unsigned long long)core->placed_seen, core->used_count, core->received_count);
     if (strcmp(mark, core->sync_text) != 0 || core->used_count > 0 || core->received_count > 0) {
         s->available = wr_span_text(available);

@@ -6,8 +6,9 @@
 /* One block for the node's texts; each gets a final zero. */
 static void copy_node(wr_raylet_core *core, const wr_node_info *from) {
     core->node = *from;
-    wr_span *spans[] = {&core->node.name, &core->node.hostname, &core->node.address, &core->node.bulk_address,
-                        &core->node.raylet_socket, &core->node.resources, &core->node.labels};
+    wr_span *spans[] = {&core->node.name,         &core->node.hostname,      &core->node.address,
+                        &core->node.bulk_address, &core->node.raylet_socket, &core->node.resources,
+                        &core->node.labels};
     size_t bytes = 0;
     for (size_t i = 0; i < WR_COUNT_OF(spans); i++) {
         bytes += spans[i]->bytes + 1u;
@@ -80,9 +81,10 @@ void wr_raylet_core_free(wr_raylet_core *core) {
     for (uint32_t i = 0; i < core->wish_count; i++) {
         wr_cluster_msg_free(core->wishes[i].msg);
     }
-    void *arrays[] = {core->workers, core->classes, core->actors, core->groups, core->bundles, core->jobs, core->pools,
-                      core->wishes, core->sent, core->foreign, core->dead, core->used, core->received, core->cmds,
-                      core->sync_text, core->stats, core->node_texts};
+    void *arrays[] = {core->workers, core->classes,   core->actors,   core->groups, core->bundles,
+                      core->jobs,    core->pools,     core->wishes,   core->sent,   core->foreign,
+                      core->dead,    core->used,      core->received, core->cmds,   core->sync_text,
+                      core->stats,   core->node_texts};
     for (size_t i = 0; i < WR_COUNT_OF(arrays); i++) {
         wr_free(arrays[i]);
     }
@@ -197,13 +199,15 @@ const char *wr_raylet_core_check(const wr_raylet_core *core) {
             return "N1: too many names";
         }
         if (w->blocked && w->taken.bundle == NULL &&
-            wr_res_set(&sum, WR_RES_CPU, wr_res_get(&sum, WR_RES_CPU) - core_lent(&w->taken), NULL) != WR_OK) {
+            wr_res_set(&sum, WR_RES_CPU, wr_res_get(&sum, WR_RES_CPU) - core_lent(&w->taken), NULL) !=
+                WR_OK) {
             return "N1: too many names";
         }
         if (w->taken.share.devices != 0 && !w->bound && w->state != WR_CW_STARTING) {
             return "N4: a worker that was not started with devices has some";
         }
-        if ((w->state == WR_CW_CLASS) != (w->cls != NULL) && w->state != WR_CW_STARTING && w->state != WR_CW_ENDING) {
+        if ((w->state == WR_CW_CLASS) != (w->cls != NULL) && w->state != WR_CW_STARTING &&
+            w->state != WR_CW_ENDING) {
             return "a worker's state and class do not agree";
         }
         if (w->actor != NULL && w->actor->worker != w) {
@@ -212,7 +216,8 @@ const char *wr_raylet_core_check(const wr_raylet_core *core) {
     }
     for (uint32_t i = 0; i < core->actor_count; i++) {
         const core_actor *a = core->actors[i];
-        if (a != NULL && a->taken.any && a->taken.bundle == NULL && wr_res_add(&sum, &a->taken.what, 1, NULL) != WR_OK) {
+        if (a != NULL && a->taken.any && a->taken.bundle == NULL &&
+            wr_res_add(&sum, &a->taken.what, 1, NULL) != WR_OK) {
             return "N1: too many names";
         }
     }

@@ -1,9 +1,11 @@
 /* engine/raylet/core/core.h: the node manager as a pure state machine: no I/O, no clock, no threads, no random numbers.
  *
- * Facts and requests come in as calls with the time; what shall be done comes out as commands (in order) and as messages
+ * Facts and requests come in as calls with the time; what shall be done comes out as commands (in order) and as
+ * messages
  * to the GCS and other raylets. Its shell is engine/raylet/shell; the simulator and the unit tests are others.
  *
- * N1. What is assigned is what is taken: `available` = total - what assigned workers, actors and bundles hold + CPUs lent
+ * N1. What is assigned is what is taken: `available` = total - what assigned workers, actors and bundles hold +
+ * CPUs lent
  *     back by blocked workers. It is negative only while workers that were blocked run again.
  * N2. A worker changes its class only after it said itself, between two tasks, that it is free ("assignment").
  * N3. A class with endless work starves nobody: whoever waits gets a worker back after WR_CORE_SLICE_NS.
@@ -21,11 +23,11 @@
 
 WR_BEGIN_DECLS
 
-#define WR_CORE_SLICE_NS (20ull * 1000 * 1000)          /* a worker is not recalled from busy work before */
-#define WR_CORE_IDLE_END_NS (1000ull * 1000 * 1000)     /* idle workers beyond num_cpus end after */
-#define WR_CORE_DRAIN_NS (30ull * 1000 * 1000 * 1000)   /* an actor out of scope is killed after */
-#define WR_CORE_RETURN_NS (400ull * 1000 * 1000)        /* foreign tasks without room go back after (T3) */
-#define WR_CORE_QUERY_NS (20ull * 1000 * 1000 * 1000)   /* a question to the GCS fails after */
+#define WR_CORE_SLICE_NS (20ull * 1000 * 1000)        /* a worker is not recalled from busy work before */
+#define WR_CORE_IDLE_END_NS (1000ull * 1000 * 1000)   /* idle workers beyond num_cpus end after */
+#define WR_CORE_DRAIN_NS (30ull * 1000 * 1000 * 1000) /* an actor out of scope is killed after */
+#define WR_CORE_RETURN_NS (400ull * 1000 * 1000)      /* foreign tasks without room go back after (T3) */
+#define WR_CORE_QUERY_NS (20ull * 1000 * 1000 * 1000) /* a question to the GCS fails after */
 enum { WR_CORE_SPAWN_FAILURES_MAX = 3, WR_CORE_NONE = 0xffffffffu, WR_CORE_WORKERS_MAX = 1000 };
 
 typedef struct wr_raylet_core wr_raylet_core;
@@ -37,7 +39,8 @@ typedef struct wr_raylet_core_opts {
     uint32_t prestart; /* workers started for a job before it asks */
 } wr_raylet_core_opts;
 
-WR_MUST_USE wr_status wr_raylet_core_new(const wr_raylet_core_opts *opts, wr_raylet_core **out, wr_error *err);
+WR_MUST_USE wr_status wr_raylet_core_new(const wr_raylet_core_opts *opts, wr_raylet_core **out,
+                                         wr_error *err);
 void wr_raylet_core_free(wr_raylet_core *core);
 WR_DEFINE_AUTO(wr_raylet_core, wr_raylet_core_free)
 wr_res_names *wr_raylet_core_names(wr_raylet_core *core); /* lent: for building classes */
@@ -45,21 +48,22 @@ wr_res_names *wr_raylet_core_names(wr_raylet_core *core); /* lent: for building 
 /* ---- What the shell shall do ---- */
 
 typedef enum wr_core_cmd_type {
-    WR_CMD_ASSIGN = 1,  /* slot, word */
-    WR_CMD_TAKERS,      /* port, count, flag = hungry */
-    WR_CMD_PORT_STATE,  /* port, word = wr_port_state */
-    WR_CMD_PORT_FAIL,   /* port, status, text, flag: by the removal of its job (nobody reads it) */
-    WR_CMD_PORT_CLOSE,  /* port */
-    WR_CMD_REWIND,      /* port */
-    WR_CMD_SLOT_DEAD,   /* slot, worker (or NONE), job, status, text: what tasks without retries get; flag: its calls wait for a restart */
-    WR_CMD_SPAWN,       /* worker */
-    WR_CMD_KILL,        /* worker: SIGKILL to its process */
-    WR_CMD_FORGET,      /* worker: nobody asks for it any more */
-    WR_CMD_HOLD,        /* handle */
-    WR_CMD_DROP,        /* handle */
-    WR_CMD_WATCH,       /* handle, tag */
-    WR_CMD_REPLY,       /* ticket, status, text, worker = index of the actor or group, if the answer is about one */
-    WR_CMD_NAMES,       /* ticket, msg: answer to a list of names (WR_MSG_NAMES) */
+    WR_CMD_ASSIGN = 1, /* slot, word */
+    WR_CMD_TAKERS,     /* port, count, flag = hungry */
+    WR_CMD_PORT_STATE, /* port, word = wr_port_state */
+    WR_CMD_PORT_FAIL,  /* port, status, text, flag: by the removal of its job (nobody reads it) */
+    WR_CMD_PORT_CLOSE, /* port */
+    WR_CMD_REWIND,     /* port */
+    WR_CMD_SLOT_DEAD, /* slot, worker (or NONE), job; status, text: what tasks without retries get; flag: its calls wait
+                         for a restart */
+    WR_CMD_SPAWN,     /* worker */
+    WR_CMD_KILL,      /* worker: SIGKILL to its process */
+    WR_CMD_FORGET,    /* worker: nobody asks for it any more */
+    WR_CMD_HOLD,      /* handle */
+    WR_CMD_DROP,      /* handle */
+    WR_CMD_WATCH,     /* handle, tag */
+    WR_CMD_REPLY, /* ticket, status, text, worker = index of the actor or group, if the answer is about one */
+    WR_CMD_NAMES, /* ticket, msg: answer to a list of names (WR_MSG_NAMES) */
     WR_CMD_JOB_STARTED, /* ticket, job */
     WR_CMD_JOB_GONE,    /* job: no worker is left, forget its configuration */
     WR_CMD_PG_READY,    /* handle: seal it; status, text: as an error */
@@ -67,11 +71,11 @@ typedef enum wr_core_cmd_type {
     WR_CMD_IDENTIFY,    /* word = incarnation, tag = cluster id */
     WR_CMD_DRAW_NONCE,  /* call wr_raylet_core_nonce */
     WR_CMD_END,         /* status, text: this node is over */
-    WR_CMD_TAKE,        /* port, count, node, tag = grant: claim tasks for another node, then call wr_raylet_core_taken */
-    WR_CMD_PUT_BACK,    /* handle, flag = one attempt was used: a task taken for another node is queued here again */
-    WR_CMD_SEAL,        /* handle, msg: WR_MSG_DONE of a task that ran elsewhere */
-    WR_CMD_RUN,         /* node, msg: WR_MSG_TASK of another node: submit it, then call wr_raylet_core_foreign */
-    WR_CMD_UNRUN,       /* handle: take it back if it has not begun, then call wr_raylet_core_foreign_end */
+    WR_CMD_TAKE, /* port, count, node, tag = grant: claim tasks for another node, then call wr_raylet_core_taken */
+    WR_CMD_PUT_BACK, /* handle, flag = one attempt was used: a task taken for another node is queued here again */
+    WR_CMD_SEAL,     /* handle, msg: WR_MSG_DONE of a task that ran elsewhere */
+    WR_CMD_RUN,      /* node, msg: WR_MSG_TASK of another node: submit it, then call wr_raylet_core_foreign */
+    WR_CMD_UNRUN, /* handle: take it back if it has not begun, then call wr_raylet_core_foreign_end */
 } wr_core_cmd_type;
 
 typedef struct wr_core_cmd {
@@ -94,7 +98,8 @@ void wr_raylet_core_clear(wr_raylet_core *core);                    /* both are 
 void wr_raylet_core_tick(wr_raylet_core *core, wr_time_ns now);
 wr_time_ns wr_raylet_core_next(const wr_raylet_core *core); /* of the next tick that would do something */
 void wr_raylet_core_nonce(wr_raylet_core *core, const wr_nonce *nonce);
-void wr_raylet_core_connected(wr_raylet_core *core, wr_time_ns now, uint64_t epoch, uint64_t cluster_id, bool new_epoch);
+void wr_raylet_core_connected(wr_raylet_core *core, wr_time_ns now, uint64_t epoch, uint64_t cluster_id,
+                              bool new_epoch);
 void wr_raylet_core_lost(wr_raylet_core *core, wr_time_ns now);
 /* from: WR_DEST_GCS or an incarnation. */
 void wr_raylet_core_message(wr_raylet_core *core, wr_time_ns now, uint64_t from, const wr_cluster_msg *msg);
@@ -107,22 +112,25 @@ void wr_raylet_core_resources(const wr_raylet_core *core, char *out_total, char 
 
 /* ---- Jobs ---- */
 /* Asks the GCS for a job number: WR_CMD_JOB_STARTED with the ticket. nonce: fresh. */
-WR_MUST_USE wr_status wr_raylet_core_job_start(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, const wr_nonce *nonce,
-                                               const wr_job_info *job, wr_language language, uint64_t env_hash /* its own */,
+WR_MUST_USE wr_status wr_raylet_core_job_start(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
+                                               const wr_nonce *nonce, const wr_job_info *job,
+                                               wr_language language, uint64_t env_hash /* its own */,
                                                uint32_t driver_slot, wr_error *err);
 /* The driver is gone (kernel fact or bye): its workers end, its actors that are not detached, its groups. */
-void wr_raylet_core_job_end(wr_raylet_core *core, wr_time_ns now, uint32_t job, bool failed, const char *text);
+void wr_raylet_core_job_end(wr_raylet_core *core, wr_time_ns now, uint32_t job, bool failed,
+                            const char *text);
 /* The same before the number came: by ticket. */
 void wr_raylet_core_job_abandon(wr_raylet_core *core, uint64_t ticket);
 
 /* ---- Classes ---- */
 /* The port of a class that is open; WR_PORT_NONE: none yet, open one and add it. */
 uint16_t wr_raylet_core_class_find(const wr_raylet_core *core, const wr_class *cls);
-/* Fails: NOT_FOUND (placement group), INVALID (bundle index, fits no bundle), UNSCHEDULABLE (hard affinity to a node that is
+/* Fails: NOT_FOUND (placement group), INVALID (bundle index, fits no bundle), UNSCHEDULABLE (hard affinity to a
+ * node that is
  * not there), NO_MEMORY, LIMIT. */
 WR_MUST_USE wr_status wr_raylet_core_class_check(wr_raylet_core *core, const wr_class *cls, wr_error *err);
-WR_MUST_USE wr_status wr_raylet_core_class_add(wr_raylet_core *core, wr_time_ns now, const wr_class *cls, uint16_t port,
-                                               wr_error *err);
+WR_MUST_USE wr_status wr_raylet_core_class_add(wr_raylet_core *core, wr_time_ns now, const wr_class *cls,
+                                               uint16_t port, wr_error *err);
 /* false: it can never run as things stand; out_why says why. */
 bool wr_raylet_core_class_feasible(wr_raylet_core *core, const wr_class *cls, char *out_why, size_t size);
 /* Facts of the pool, before a tick. Iterate: ports of all classes; workers that are assigned to classes. */
@@ -140,7 +148,13 @@ typedef struct wr_core_class_info {
 bool wr_raylet_core_class_info(wr_raylet_core *core, uint32_t *cursor, wr_core_class_info *out);
 
 /* ---- Workers ---- */
-typedef enum wr_core_worker_state { WR_CW_STARTING, WR_CW_IDLE, WR_CW_CLASS, WR_CW_ACTOR, WR_CW_ENDING } wr_core_worker_state;
+typedef enum wr_core_worker_state {
+    WR_CW_STARTING,
+    WR_CW_IDLE,
+    WR_CW_CLASS,
+    WR_CW_ACTOR,
+    WR_CW_ENDING
+} wr_core_worker_state;
 typedef struct wr_core_worker_info {
     wr_core_worker_state state;
     uint32_t slot, job;
@@ -148,18 +162,20 @@ typedef struct wr_core_worker_info {
     uint64_t env_hash;
     wr_language language;
     bool blocked;
-    wr_gpu_share gpus;   /* it must be started with */
-    uint32_t threads;    /* CPUs of what it is started for, at least 1 */
-    uint32_t actor;      /* index, WR_CORE_NONE */
-    uint16_t port;       /* of the class, or WR_PORT_NONE */
+    wr_gpu_share gpus; /* it must be started with */
+    uint32_t threads;  /* CPUs of what it is started for, at least 1 */
+    uint32_t actor;    /* index, WR_CORE_NONE */
+    uint16_t port;     /* of the class, or WR_PORT_NONE */
 } wr_core_worker_info;
 /* false: no such worker. */
 bool wr_raylet_core_worker_info(const wr_raylet_core *core, uint32_t worker, wr_core_worker_info *out);
 /* Iterates over all workers. */
 bool wr_raylet_core_worker_next(const wr_raylet_core *core, uint32_t *cursor, uint32_t *out_worker);
-void wr_raylet_core_worker_fact(wr_raylet_core *core, wr_time_ns now, uint32_t worker, const wr_slot_info *info);
+void wr_raylet_core_worker_fact(wr_raylet_core *core, wr_time_ns now, uint32_t worker,
+                                const wr_slot_info *info);
 /* A worker that was spawned said hello. */
-void wr_raylet_core_worker_hello(wr_raylet_core *core, wr_time_ns now, uint32_t worker, uint32_t slot, int pid);
+void wr_raylet_core_worker_hello(wr_raylet_core *core, wr_time_ns now, uint32_t worker, uint32_t slot,
+                                 int pid);
 /* It could not be started. */
 void wr_raylet_core_worker_failed(wr_raylet_core *core, wr_time_ns now, uint32_t worker, const char *text);
 /* It said that it ends by itself; a failure it is not, when intended. */
@@ -170,7 +186,7 @@ void wr_raylet_core_worker_dead(wr_raylet_core *core, wr_time_ns now, uint32_t w
 typedef struct wr_core_assignment {
     enum { WR_ASSIGNED_NONE, WR_ASSIGNED_CLASS, WR_ASSIGNED_ACTOR, WR_ASSIGNED_EXIT } kind;
     uint16_t port;
-    uint32_t actor;      /* index */
+    uint32_t actor; /* index */
     wr_gpu_share gpus;
     const wr_res *resources; /* lent until the core changes */
     wr_pg_id pg;
@@ -178,7 +194,8 @@ typedef struct wr_core_assignment {
     bool capture;
 } wr_core_assignment;
 /* The worker is between two tasks and asks what it shall do. */
-void wr_raylet_core_assignment(wr_raylet_core *core, wr_time_ns now, uint32_t worker, wr_core_assignment *out);
+void wr_raylet_core_assignment(wr_raylet_core *core, wr_time_ns now, uint32_t worker,
+                               wr_core_assignment *out);
 /* Kills the worker; the task it runs ends with `status`, `text`. */
 void wr_raylet_core_worker_kill(wr_raylet_core *core, uint32_t worker, wr_status status, const char *text);
 
@@ -194,15 +211,18 @@ typedef struct wr_core_actor_spec {
     const char *class_name, *name, *name_space; /* name "" = none */
     wr_span groups, meta;
 } wr_core_actor_spec;
-/* Named: the answer comes by WR_CMD_REPLY (worker = the actor, flag = it existed before), unless an error comes at once.
- * Unnamed: the actor is there at once (*out_actor). While the GCS is away a named one waits, up to WR_CORE_QUERY_NS (then the
+/* Named: the answer comes by WR_CMD_REPLY (worker = the actor, flag = it existed before), unless an error comes at
+ * once.
+ * Unnamed: the actor is there at once (*out_actor). While the GCS is away a named one waits, up to
+ * WR_CORE_QUERY_NS (then the
  * answer is UNAVAILABLE). Fails: INVALID, NO_MEMORY, and what class_check says. */
 WR_MUST_USE wr_status wr_raylet_core_actor_create(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
-                                                  const wr_core_actor_spec *spec, uint32_t *out_actor, wr_error *err);
+                                                  const wr_core_actor_spec *spec, uint32_t *out_actor,
+                                                  wr_error *err);
 typedef struct wr_core_actor_info {
     uint32_t index;
     const wr_core_actor_spec *spec; /* lent until the core changes */
-    uint32_t state; /* wr_actor_state */
+    uint32_t state;                 /* wr_actor_state */
     uint32_t restarts, worker;
     int pid;
     bool ready;
@@ -212,19 +232,22 @@ typedef struct wr_core_actor_info {
 bool wr_raylet_core_actor_info(const wr_raylet_core *core, uint32_t actor, wr_core_actor_info *out);
 uint32_t wr_raylet_core_actor_of_port(const wr_raylet_core *core, uint16_t port); /* WR_CORE_NONE */
 bool wr_raylet_core_actor_next(const wr_raylet_core *core, uint32_t *cursor, uint32_t *out_actor);
-/* WR_CMD_REPLY with the actor; NOT_FOUND; UNAVAILABLE after WR_CORE_QUERY_NS without the GCS. Fails: UNAVAILABLE (ending). */
-WR_MUST_USE wr_status wr_raylet_core_actor_find(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, const char *name_space,
-                                                const char *name, wr_error *err);
-WR_MUST_USE wr_status wr_raylet_core_actor_list(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, bool all,
-                                                const char *name_space, wr_error *err);
+/* WR_CMD_REPLY with the actor; NOT_FOUND; UNAVAILABLE after WR_CORE_QUERY_NS without the GCS. Fails: UNAVAILABLE
+ * (ending). */
+WR_MUST_USE wr_status wr_raylet_core_actor_find(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
+                                                const char *name_space, const char *name, wr_error *err);
+WR_MUST_USE wr_status wr_raylet_core_actor_list(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
+                                                bool all, const char *name_space, wr_error *err);
 /* Fails: NOT_FOUND. */
-WR_MUST_USE wr_status wr_raylet_core_actor_kill(wr_raylet_core *core, wr_time_ns now, uint32_t actor, bool no_restart,
-                                                wr_error *err);
+WR_MUST_USE wr_status wr_raylet_core_actor_kill(wr_raylet_core *core, wr_time_ns now, uint32_t actor,
+                                                bool no_restart, wr_error *err);
 /* The constructor has run. */
-void wr_raylet_core_actor_ready(wr_raylet_core *core, wr_time_ns now, uint32_t worker, bool ok, const char *text);
+void wr_raylet_core_actor_ready(wr_raylet_core *core, wr_time_ns now, uint32_t worker, bool ok,
+                                const char *text);
 /* The keeper says that nobody holds the handle (tag of WR_CMD_WATCH). */
 void wr_raylet_core_unheld(wr_raylet_core *core, wr_time_ns now, uint64_t tag);
-/* An actor out of scope is drained: nothing queued, nothing runs. Facts for actors that wr_raylet_core_draining names. */
+/* An actor out of scope is drained: nothing queued, nothing runs. Facts for actors that wr_raylet_core_draining
+ * names. */
 bool wr_raylet_core_draining(const wr_raylet_core *core, uint32_t *cursor, uint32_t *out_actor);
 void wr_raylet_core_drained(wr_raylet_core *core, wr_time_ns now, uint32_t actor);
 /* A client closed the connection of a ticket: no reply is wanted. */
@@ -236,11 +259,11 @@ typedef struct wr_core_group_info {
     wr_pg_id id;
     uint32_t job, strategy, state; /* wr_pg_state */
     bool detached;
-    const char *name, *text;       /* lent */
-    uint64_t ready;                /* handle */
+    const char *name, *text; /* lent */
+    uint64_t ready;          /* handle */
     uint32_t bundle_count;
-    const wr_res *bundles;         /* lent */
-    const uint32_t *nodes;         /* lent */
+    const wr_res *bundles; /* lent */
+    const uint32_t *nodes; /* lent */
 } wr_core_group_info;
 typedef struct wr_core_group_spec {
     uint32_t job;
@@ -253,12 +276,14 @@ typedef struct wr_core_group_spec {
     uint64_t ready; /* handle of a cell of the raylet, sealed by WR_CMD_PG_READY */
 } wr_core_group_spec;
 /* Fails: EXISTS (name), NO_MEMORY. */
-WR_MUST_USE wr_status wr_raylet_core_group_create(wr_raylet_core *core, wr_time_ns now, const wr_core_group_spec *spec,
-                                                  wr_pg_id *out, wr_error *err);
+WR_MUST_USE wr_status wr_raylet_core_group_create(wr_raylet_core *core, wr_time_ns now,
+                                                  const wr_core_group_spec *spec, wr_pg_id *out,
+                                                  wr_error *err);
 void wr_raylet_core_group_remove(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *id); /* idempotent */
 bool wr_raylet_core_group_info(const wr_raylet_core *core, uint32_t index, wr_core_group_info *out);
 bool wr_raylet_core_group_next(const wr_raylet_core *core, uint32_t *cursor, uint32_t *out_index);
-uint32_t wr_raylet_core_group_find(const wr_raylet_core *core, const wr_pg_id *id, const char *name); /* WR_CORE_NONE */
+uint32_t wr_raylet_core_group_find(const wr_raylet_core *core, const wr_pg_id *id,
+                                   const char *name); /* WR_CORE_NONE */
 
 /* ---- Tasks between nodes ---- */
 typedef struct wr_core_taken {
@@ -275,13 +300,16 @@ void wr_raylet_core_taken(wr_raylet_core *core, wr_time_ns now, uint16_t port, u
 /* Answer to WR_CMD_RUN: the task is queued here as `handle` (0: could not be, `done` says why). */
 void wr_raylet_core_foreign(wr_raylet_core *core, wr_time_ns now, const wr_task_id *id, uint64_t handle);
 /* A foreign task ended (done: all but id and attempt is taken from it), or NULL: it was taken back unbegun. */
-void wr_raylet_core_foreign_end(wr_raylet_core *core, wr_time_ns now, uint64_t handle, const wr_msg_done *done);
+void wr_raylet_core_foreign_end(wr_raylet_core *core, wr_time_ns now, uint64_t handle,
+                                const wr_msg_done *done);
 
 typedef struct wr_core_counts {
-    uint32_t jobs, classes, workers, workers_idle, workers_starting, actors, groups, bundles, wishes, queries, sent, foreign;
+    uint32_t jobs, classes, workers, workers_idle, workers_starting, actors, groups, bundles, wishes, queries,
+        sent, foreign;
 } wr_core_counts;
 void wr_raylet_core_counts(const wr_raylet_core *core, wr_core_counts *out);
-/* Checks N1, N4, N6 and the links between tables. NULL: fine; else a text (static buffer). For tests and the simulator. */
+/* Checks N1, N4, N6 and the links between tables. NULL: fine; else a text (static buffer). For tests and the
+ * simulator. */
 const char *wr_raylet_core_check(const wr_raylet_core *core);
 
 WR_END_DECLS

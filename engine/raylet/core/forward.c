@@ -1,4 +1,4 @@
-/* Tasks that travel: granted ones of ours, and those of other nodes (rules T1 to T6 of docs/cluster.md). */
+/* Tasks that travel: granted ones of ours, and those of other nodes (rules T1 to T6 of engine/gcs/README.md). */
 #include "raylet/core/state.h"
 
 #include <string.h>
@@ -58,12 +58,22 @@ void wr_raylet_core_taken(wr_raylet_core *core, wr_time_ns now, uint16_t port, u
         void *sent = core->sent;
         core_reserve(&sent, &core->sent_capacity, core->sent_count + 1, sizeof *core->sent);
         core->sent = sent;
-        core->sent[core->sent_count++] = (core_sent){.id = tasks[i].id, .handle = tasks[i].handle, .attempt = tasks[i].attempt,
-                                                     .max_retries = tasks[i].max_retries, .node = node, .port = port};
+        core->sent[core->sent_count++] = (core_sent){.id = tasks[i].id,
+                                                     .handle = tasks[i].handle,
+                                                     .attempt = tasks[i].attempt,
+                                                     .max_retries = tasks[i].max_retries,
+                                                     .node = node,
+                                                     .port = port};
         wr_cluster_msg msg = {.type = WR_MSG_TASK};
-        msg.u.task = (wr_msg_task){.task = tasks[i].id, .attempt = tasks[i].attempt, .results = tasks[i].results, .grant = grant,
-                                   .cls = wr_span_of(key, key_bytes), .function = tasks[i].function,
-                                   .options = tasks[i].options, .args = tasks[i].args, .arg_count = tasks[i].arg_count};
+        msg.u.task = (wr_msg_task){.task = tasks[i].id,
+                                   .attempt = tasks[i].attempt,
+                                   .results = tasks[i].results,
+                                   .grant = grant,
+                                   .cls = wr_span_of(key, key_bytes),
+                                   .function = tasks[i].function,
+                                   .options = tasks[i].options,
+                                   .args = tasks[i].args,
+                                   .arg_count = tasks[i].arg_count};
         core_send(core, node, &msg);
     }
     count_use(&core->used, &core->used_count, &core->used_capacity, grant, count);
@@ -104,7 +114,8 @@ static void foreign_task(wr_raylet_core *core, uint32_t from, const wr_cluster_m
     void *foreign = core->foreign;
     core_reserve(&foreign, &core->foreign_capacity, core->foreign_count + 1, sizeof *core->foreign);
     core->foreign = foreign;
-    core->foreign[core->foreign_count++] = (core_foreign){.id = msg->u.task.task, .attempt = msg->u.task.attempt, .node = from};
+    core->foreign[core->foreign_count++] =
+        (core_foreign){.id = msg->u.task.task, .attempt = msg->u.task.attempt, .node = from};
     wr_core_cmd *cmd = core_cmd(core, WR_CMD_RUN);
     cmd->node = from;
     core_cmd_msg(cmd, msg);
@@ -134,7 +145,8 @@ void wr_raylet_core_foreign(wr_raylet_core *core, wr_time_ns now, const wr_task_
     }
 }
 
-void wr_raylet_core_foreign_end(wr_raylet_core *core, wr_time_ns now, uint64_t handle, const wr_msg_done *result) {
+void wr_raylet_core_foreign_end(wr_raylet_core *core, wr_time_ns now, uint64_t handle,
+                                const wr_msg_done *result) {
     for (uint32_t i = 0; i < core->foreign_count; i++) {
         core_foreign *f = &core->foreign[i];
         if (f->handle != handle) {

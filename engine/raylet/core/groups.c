@@ -7,23 +7,30 @@
 uint32_t wr_raylet_core_group_find(const wr_raylet_core *core, const wr_pg_id *id, const char *name) {
     for (uint32_t i = 0; i < core->group_count; i++) {
         const core_group *g = core->groups[i];
-        if (g != NULL && (id != NULL ? memcmp(&g->id, id, sizeof *id) == 0
-                                     : g->state != WR_PG_REMOVED && g->name[0] != 0 && strcmp(g->name, name) == 0)) {
+        if (g != NULL &&
+            (id != NULL ? memcmp(&g->id, id, sizeof *id) == 0
+                        : g->state != WR_PG_REMOVED && g->name[0] != 0 && strcmp(g->name, name) == 0)) {
             return i;
         }
     }
     return WR_CORE_NONE;
 }
 
-wr_status wr_raylet_core_group_create(wr_raylet_core *core, wr_time_ns now, const wr_core_group_spec *spec, wr_pg_id *out,
-                                      wr_error *err) {
+wr_status wr_raylet_core_group_create(wr_raylet_core *core, wr_time_ns now, const wr_core_group_spec *spec,
+                                      wr_pg_id *out, wr_error *err) {
     if (spec->name[0] != 0 && wr_raylet_core_group_find(core, NULL, spec->name) != WR_CORE_NONE) {
         return WR_FAIL(err, WR_E_EXISTS, "a placement group is called '%s' already", spec->name);
     }
     WR_ASSERT(spec->bundle_count > 0 && spec->bundle_count <= WR_PG_BUNDLES_MAX);
     core_group *g = core_alloc(sizeof *g);
-    *g = (core_group){.job = spec->job, .strategy = spec->strategy, .state = WR_PG_PENDING, .owner = spec->owner,
-                      .detached = spec->detached, .ready = spec->ready, .bundle_count = spec->bundle_count, .since = now};
+    *g = (core_group){.job = spec->job,
+                      .strategy = spec->strategy,
+                      .state = WR_PG_PENDING,
+                      .owner = spec->owner,
+                      .detached = spec->detached,
+                      .ready = spec->ready,
+                      .bundle_count = spec->bundle_count,
+                      .since = now};
     uint64_t counter = ++core->group_counter;
     for (int i = 0; i < 4; i++) {
         g->id.bytes[i] = (uint8_t)(core->inc >> (8 * i));
@@ -53,13 +60,19 @@ wr_status wr_raylet_core_group_create(wr_raylet_core *core, wr_time_ns now, cons
     for (uint32_t i = 0; i < spec->bundle_count; i++) {
         char *text = texts + (size_t)i * WR_RES_TEXT_MAX;
         uint32_t bytes = 0;
-        wr_status status = wr_res_format(&core->names, &spec->bundles[i], text, WR_RES_TEXT_MAX, &bytes, NULL);
+        wr_status status =
+            wr_res_format(&core->names, &spec->bundles[i], text, WR_RES_TEXT_MAX, &bytes, NULL);
         WR_ASSERT(status == WR_OK);
         infos[i].resources = wr_span_of(text, bytes);
     }
     wr_cluster_msg msg = {.type = WR_MSG_PG_CREATE};
-    msg.u.pg_create.pg = (wr_pg_info){.pg = g->id, .job = g->job, .owner = g->owner, .detached = g->detached,
-                                      .strategy = g->strategy, .name = wr_span_text(g->name), .bundles = infos,
+    msg.u.pg_create.pg = (wr_pg_info){.pg = g->id,
+                                      .job = g->job,
+                                      .owner = g->owner,
+                                      .detached = g->detached,
+                                      .strategy = g->strategy,
+                                      .name = wr_span_text(g->name),
+                                      .bundles = infos,
                                       .bundle_count = g->bundle_count};
     core_wish_add(core, &msg, 0, 0, 0);
     wr_free(infos);
@@ -80,7 +93,8 @@ static void seal_ready(wr_raylet_core *core, core_group *g, wr_status status, co
     core_cmd_text(cmd, text);
 }
 
-void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *pg, uint32_t index, bool removed) {
+void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *pg, uint32_t index,
+                          bool removed) {
     static const char why[] = "the placement group was removed";
     for (uint32_t i = 0; i < core->worker_count; i++) {
         core_worker *w = core->workers[i];
@@ -92,7 +106,8 @@ void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *
     for (uint32_t i = 0; removed && i < core->actor_count; i++) {
         core_actor *a = core->actors[i];
         if (a != NULL && a->state != WR_ACTOR_DEAD && a->worker == NULL &&
-            a->spec.cls.strategy.kind == WR_STRATEGY_PLACEMENT_GROUP && memcmp(&a->spec.cls.strategy.pg, pg, sizeof *pg) == 0) {
+            a->spec.cls.strategy.kind == WR_STRATEGY_PLACEMENT_GROUP &&
+            memcmp(&a->spec.cls.strategy.pg, pg, sizeof *pg) == 0) {
             a->no_restart = true;
             core_actor_end(core, a, WR_E_PG_REMOVED, why, false);
         }
@@ -155,10 +170,16 @@ static void prepare(wr_raylet_core *core, wr_time_ns now, const wr_msg_bundle *a
     } else if (wr_res_parse(&core->names, ask->resources, &need, NULL) == WR_OK) {
         wr_gpu_share share;
         wr_gpus gpus = core->gpus;
-        if (wr_res_fits(&core->available, &need) && wr_gpus_take(&gpus, wr_res_get(&need, WR_RES_GPU), &share, NULL) == WR_OK) {
+        if (wr_res_fits(&core->available, &need) &&
+            wr_gpus_take(&gpus, wr_res_get(&need, WR_RES_GPU), &share, NULL) == WR_OK) {
             b = core_alloc(sizeof *b);
-            *b = (core_bundle){.pg = ask->pg, .attempt = ask->attempt, .index = ask->index, .job = ask->job, .total = need,
-                               .available = need, .share = share};
+            *b = (core_bundle){.pg = ask->pg,
+                               .attempt = ask->attempt,
+                               .index = ask->index,
+                               .job = ask->job,
+                               .total = need,
+                               .available = need,
+                               .share = share};
             core->gpus = gpus;
             wr_status status = wr_res_sub(&core->available, &need, 1, NULL);
             WR_ASSERT(status == WR_OK);
@@ -280,7 +301,8 @@ bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out) {
     for (uint32_t i = 0; i < core->actor_count; i++) {
         const core_actor *a = core->actors[i];
         bool waits = a != NULL && a->worker == NULL && !a->taken.any && a->state != WR_ACTOR_DEAD &&
-                     a->spec.cls.strategy.kind != WR_STRATEGY_PLACEMENT_GROUP && a->spec.cls.resources.count > 0;
+                     a->spec.cls.strategy.kind != WR_STRATEGY_PLACEMENT_GROUP &&
+                     a->spec.cls.resources.count > 0;
         if (waits && a->placing_since < oldest && wr_res_fits(&possible, &a->spec.cls.resources)) {
             oldest = a->placing_since;
             *out = a->spec.cls.resources;
@@ -295,9 +317,18 @@ bool wr_raylet_core_group_info(const wr_raylet_core *core, uint32_t index, wr_co
     if (g == NULL) {
         return false;
     }
-    *out = (wr_core_group_info){.index = index, .id = g->id, .job = g->job, .strategy = g->strategy, .state = g->state,
-                                .detached = g->detached, .name = g->name, .text = g->text, .ready = g->ready,
-                                .bundle_count = g->bundle_count, .bundles = g->bundles, .nodes = g->nodes};
+    *out = (wr_core_group_info){.index = index,
+                                .id = g->id,
+                                .job = g->job,
+                                .strategy = g->strategy,
+                                .state = g->state,
+                                .detached = g->detached,
+                                .name = g->name,
+                                .text = g->text,
+                                .ready = g->ready,
+                                .bundle_count = g->bundle_count,
+                                .bundles = g->bundles,
+                                .nodes = g->nodes};
     return true;
 }
 

@@ -12,15 +12,19 @@ core_job *core_job_of(const wr_raylet_core *core, uint32_t number) {
     return NULL;
 }
 
-wr_status wr_raylet_core_job_start(wr_raylet_core *core, wr_time_ns now, uint64_t ticket, const wr_nonce *nonce,
-                                   const wr_job_info *info, wr_language language, uint64_t env_hash, uint32_t driver_slot,
-                                   wr_error *err) {
+wr_status wr_raylet_core_job_start(wr_raylet_core *core, wr_time_ns now, uint64_t ticket,
+                                   const wr_nonce *nonce, const wr_job_info *info, wr_language language,
+                                   uint64_t env_hash, uint32_t driver_slot, wr_error *err) {
     (void)now;
     if (core->over) {
         return WR_FAIL(err, WR_E_UNAVAILABLE, "this node ends");
     }
     core_job *job = core_alloc(sizeof *job);
-    *job = (core_job){.language = language, .driver_slot = driver_slot, .live = true, .env_hash = env_hash, .ticket = ticket};
+    *job = (core_job){.language = language,
+                      .driver_slot = driver_slot,
+                      .live = true,
+                      .env_hash = env_hash,
+                      .ticket = ticket};
     uint32_t at = 0;
     while (at < core->job_count && core->jobs[at] != NULL) {
         at++;
@@ -94,7 +98,8 @@ static bool has_detached(const wr_raylet_core *core, uint32_t number) {
     return false;
 }
 
-void wr_raylet_core_job_end(wr_raylet_core *core, wr_time_ns now, uint32_t number, bool failed, const char *text) {
+void wr_raylet_core_job_end(wr_raylet_core *core, wr_time_ns now, uint32_t number, bool failed,
+                            const char *text) {
     core_job *job = core_job_of(core, number);
     if (job == NULL || !job->live) {
         return;

@@ -14,10 +14,12 @@ static void sub(wr_res *res, const wr_res *what) {
     WR_ASSERT(status == WR_OK);
 }
 
-core_bundle *core_bundle_find(const wr_raylet_core *core, const wr_pg_id *pg, uint32_t index, uint64_t attempt) {
+core_bundle *core_bundle_find(const wr_raylet_core *core, const wr_pg_id *pg, uint32_t index,
+                              uint64_t attempt) {
     for (uint32_t i = 0; i < core->bundle_count; i++) {
         core_bundle *b = core->bundles[i];
-        if (b->index == index && memcmp(&b->pg, pg, sizeof *pg) == 0 && (attempt == 0 || b->attempt == attempt)) {
+        if (b->index == index && memcmp(&b->pg, pg, sizeof *pg) == 0 &&
+            (attempt == 0 || b->attempt == attempt)) {
             return b;
         }
     }
@@ -56,7 +58,8 @@ static core_bundle *bundle_with_room(const wr_raylet_core *core, const wr_class 
 
 bool core_room(const wr_raylet_core *core, const wr_class *cls) {
     wr_gpu_share share;
-    return in_group(cls) ? bundle_with_room(core, cls, &share) != NULL : fits(&core->available, &core->gpus, cls, &share);
+    return in_group(cls) ? bundle_with_room(core, cls, &share) != NULL
+                         : fits(&core->available, &core->gpus, cls, &share);
 }
 
 wr_status core_take(wr_raylet_core *core, const wr_class *cls, core_taken *out) {
@@ -104,7 +107,8 @@ void core_lend(wr_raylet_core *core, core_taken *taken, bool back) {
         return;
     }
     wr_res *available = taken->bundle != NULL ? &taken->bundle->available : &core->available;
-    wr_status status = wr_res_set(available, WR_RES_CPU, wr_res_get(available, WR_RES_CPU) + (back ? -units : units), NULL);
+    wr_status status =
+        wr_res_set(available, WR_RES_CPU, wr_res_get(available, WR_RES_CPU) + (back ? -units : units), NULL);
     WR_ASSERT(status == WR_OK);
     core->sync_dirty = true;
 }
@@ -129,8 +133,8 @@ void core_reclaimable(const wr_raylet_core *core, wr_res *out) {
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < core->worker_count; i++) {
         const core_worker *w = core->workers[i];
-        if (w != NULL && w->state == WR_CW_CLASS && w->idle && !w->blocked && w->cls->queued == 0 && w->taken.any &&
-            w->taken.bundle == NULL) {
+        if (w != NULL && w->state == WR_CW_CLASS && w->idle && !w->blocked && w->cls->queued == 0 &&
+            w->taken.any && w->taken.bundle == NULL) {
             add(out, &w->taken.what, 1);
         }
     }
@@ -147,13 +151,15 @@ bool core_feasible(wr_raylet_core *core, const wr_class *cls, char *why, size_t 
             if (g->state == WR_PG_CREATED) {
                 return true; /* that some bundle is large enough was checked when the class was opened */
             }
-            snprintf(why, size, "its placement group is %s%s%s", wr_pg_state_text(g->state), g->text[0] != 0 ? ": " : "", g->text);
+            snprintf(why, size, "its placement group is %s%s%s", wr_pg_state_text(g->state),
+                     g->text[0] != 0 ? ": " : "", g->text);
             return false;
         }
         snprintf(why, size, "its placement group is not of this node");
         return false;
     }
-    wr_node_view view = {.node = core->inc, .total = core->total, .available = core->total, .labels = core->node.labels.data};
+    wr_node_view view = {
+        .node = core->inc, .total = core->total, .available = core->total, .labels = core->node.labels.data};
     wr_pick_opts opts = {.nodes = &view, .count = 1, .local = core->inc};
     wr_infeasible lack = {0};
     uint32_t pick;

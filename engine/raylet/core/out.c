@@ -6,7 +6,9 @@
 
 void *core_alloc(size_t bytes) {
     void *memory = wr_calloc(1, bytes);
-    WR_ASSERT(memory != NULL); /* half-changed tables would be worse: the pool is poisoned and a new raylet begins anew */
+    WR_ASSERT(
+        memory !=
+        NULL); /* half-changed tables would be worse: the pool is poisoned and a new raylet begins anew */
     return memory;
 }
 
@@ -55,7 +57,8 @@ void core_cmd_msg(wr_core_cmd *cmd, const wr_cluster_msg *msg) {
     cmd->msg = copy;
 }
 
-void core_reply(wr_raylet_core *core, uint64_t ticket, wr_status status, uint32_t index, bool flag, const char *text) {
+void core_reply(wr_raylet_core *core, uint64_t ticket, wr_status status, uint32_t index, bool flag,
+                const char *text) {
     wr_core_cmd *cmd = core_cmd(core, WR_CMD_REPLY);
     cmd->ticket = ticket;
     cmd->status = status;
@@ -102,7 +105,8 @@ void core_wish_add(wr_raylet_core *core, const wr_cluster_msg *msg, uint64_t que
     wr_cluster_msg *copy = NULL;
     wr_status status = wr_cluster_msg_dup(msg, &copy, NULL);
     WR_ASSERT(status == WR_OK);
-    core->wishes[core->wish_count++] = (core_wish){.msg = copy, .query = query, .ticket = ticket, .deadline = deadline};
+    core->wishes[core->wish_count++] =
+        (core_wish){.msg = copy, .query = query, .ticket = ticket, .deadline = deadline};
     if (core->joined) {
         core_send(core, WR_DEST_GCS, msg);
     }
@@ -120,7 +124,8 @@ static bool acknowledges(const wr_cluster_msg *wish, const wr_msg_ack *ack) {
     case WR_MSG_OUTOFSCOPE:
         return memcmp(&wish->u.actor.actor, &ack->actor, sizeof ack->actor) == 0;
     case WR_MSG_ENDED:
-        return memcmp(&wish->u.ended.actor.actor, &ack->actor, sizeof ack->actor) == 0 && wish->u.ended.actor.n == ack->n;
+        return memcmp(&wish->u.ended.actor.actor, &ack->actor, sizeof ack->actor) == 0 &&
+               wish->u.ended.actor.n == ack->n;
     case WR_MSG_PG_CREATE:
         return memcmp(&wish->u.pg_create.pg.pg, &ack->pg, sizeof ack->pg) == 0;
     case WR_MSG_PG_REMOVE:
@@ -193,12 +198,14 @@ void core_wishes_tick(wr_raylet_core *core, wr_time_ns now) {
 }
 
 /* By ticket (nonce NULL), or by nonce. */
-void core_job_start_forget(wr_raylet_core *core, uint64_t ticket, const wr_nonce *nonce, uint64_t *out_ticket) {
+void core_job_start_forget(wr_raylet_core *core, uint64_t ticket, const wr_nonce *nonce,
+                           uint64_t *out_ticket) {
     *out_ticket = 0;
     for (uint32_t i = 0; i < core->wish_count; i++) {
         const core_wish *wish = &core->wishes[i];
         if (wish->msg->type == WR_MSG_JOB_START &&
-            (nonce == NULL ? wish->ticket == ticket : memcmp(&wish->msg->u.job_start.nonce, nonce, sizeof *nonce) == 0)) {
+            (nonce == NULL ? wish->ticket == ticket
+                           : memcmp(&wish->msg->u.job_start.nonce, nonce, sizeof *nonce) == 0)) {
             *out_ticket = wish->ticket;
             wish_remove(core, i);
             return;

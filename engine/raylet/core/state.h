@@ -186,22 +186,25 @@ struct wr_raylet_core {
 };
 
 /* ---- out.c ---- */
-wr_core_cmd *core_cmd(wr_raylet_core *core, wr_core_cmd_type type);          /* the new command, text "" */
-void core_cmd_text(wr_core_cmd *cmd, const char *text);                      /* copies */
-void core_cmd_msg(wr_core_cmd *cmd, const wr_cluster_msg *msg);              /* copies */
-void core_reply(wr_raylet_core *core, uint64_t ticket, wr_status status, uint32_t index, bool flag, const char *text);
+wr_core_cmd *core_cmd(wr_raylet_core *core, wr_core_cmd_type type); /* the new command, text "" */
+void core_cmd_text(wr_core_cmd *cmd, const char *text);             /* copies */
+void core_cmd_msg(wr_core_cmd *cmd, const wr_cluster_msg *msg);     /* copies */
+void core_reply(wr_raylet_core *core, uint64_t ticket, wr_status status, uint32_t index, bool flag,
+                const char *text);
 void core_send(wr_raylet_core *core, uint64_t dest, const wr_cluster_msg *msg);
-void core_wish_add(wr_raylet_core *core, const wr_cluster_msg *msg, uint64_t query, uint64_t ticket, wr_time_ns deadline);
+void core_wish_add(wr_raylet_core *core, const wr_cluster_msg *msg, uint64_t query, uint64_t ticket,
+                   wr_time_ns deadline);
 void core_ack(wr_raylet_core *core, wr_time_ns now, const wr_msg_ack *ack);
 void core_wishes_again(wr_raylet_core *core);
-void *core_alloc(size_t bytes);  /* zeroed; stops the process where there is none: the tables would be wrong */
+void *core_alloc(size_t bytes); /* zeroed; stops the process where there is none: the tables would be wrong */
 char *core_text(const char *text);
 char *core_text_span(wr_span span);
 void core_reserve(void **items, uint32_t *capacity, uint32_t need, size_t bytes);
 /* Takes the question of that number out; false: nobody waits for it. */
 bool core_query_take(wr_raylet_core *core, uint64_t query, uint64_t *out_ticket);
 void core_wishes_tick(wr_raylet_core *core, wr_time_ns now);
-void core_job_start_forget(wr_raylet_core *core, uint64_t ticket, const wr_nonce *nonce, uint64_t *out_ticket);
+void core_job_start_forget(wr_raylet_core *core, uint64_t ticket, const wr_nonce *nonce,
+                           uint64_t *out_ticket);
 uint64_t core_id_hash(const void *id, size_t bytes);
 
 /* ---- node.c ---- */
@@ -209,11 +212,12 @@ uint64_t core_id_hash(const void *id, size_t bytes);
 wr_status core_take(wr_raylet_core *core, const wr_class *cls, core_taken *out);
 void core_give(wr_raylet_core *core, core_taken *taken);
 bool core_room(const wr_raylet_core *core, const wr_class *cls); /* core_take would succeed */
-int64_t core_lent(const core_taken *taken);                      /* CPU units that a blocked worker gives back */
+int64_t core_lent(const core_taken *taken); /* CPU units that a blocked worker gives back */
 void core_lend(wr_raylet_core *core, core_taken *taken, bool back);
 /* Can it ever run here? why: text for people. */
 bool core_feasible(wr_raylet_core *core, const wr_class *cls, char *why, size_t size);
-core_bundle *core_bundle_find(const wr_raylet_core *core, const wr_pg_id *pg, uint32_t index, uint64_t attempt /* 0: any */);
+core_bundle *core_bundle_find(const wr_raylet_core *core, const wr_pg_id *pg, uint32_t index,
+                              uint64_t attempt /* 0: any */);
 void core_bundle_free_if_done(wr_raylet_core *core, core_bundle *bundle);
 /* What idle workers of classes hold on the node itself. */
 void core_reclaimable(const wr_raylet_core *core, wr_res *out);
@@ -222,17 +226,21 @@ void core_reclaimable(const wr_raylet_core *core, wr_res *out);
 core_class *core_class_of_port(const wr_raylet_core *core, uint16_t port);
 void core_schedule(wr_raylet_core *core, wr_time_ns now);
 void core_takers(wr_raylet_core *core, core_class *cls);
-void core_class_fail(wr_raylet_core *core, core_class *cls, wr_status status, const char *text, bool job_gone);
+void core_class_fail(wr_raylet_core *core, core_class *cls, wr_status status, const char *text,
+                     bool job_gone);
 void core_class_close(wr_raylet_core *core, core_class *cls);
-/* Makes idle workers give back what `cls` needs, and busy ones after their slice. false: nothing more can be recalled. */
-bool core_recall(wr_raylet_core *core, wr_time_ns now, const wr_class *cls, const core_class *waiting, bool idle_only);
+/* Makes idle workers give back what `cls` needs, and busy ones after their slice. false: nothing more can be
+ * recalled. */
+bool core_recall(wr_raylet_core *core, wr_time_ns now, const wr_class *cls, const core_class *waiting,
+                 bool idle_only);
 
 /* ---- workers.c ---- */
 core_worker *core_worker_of(const wr_raylet_core *core, uint32_t index);
 core_pool *core_pool_of(wr_raylet_core *core, uint32_t job, uint64_t env_hash, wr_language language);
 core_worker *core_worker_idle(const wr_raylet_core *core, const wr_class *cls);
 core_worker *core_spawn(wr_raylet_core *core, wr_time_ns now, const wr_class *cls, uint32_t threads);
-void core_assign_class(wr_raylet_core *core, wr_time_ns now, core_worker *w, core_class *cls, core_taken *taken /* moved */);
+void core_assign_class(wr_raylet_core *core, wr_time_ns now, core_worker *w, core_class *cls,
+                       core_taken *taken /* moved */);
 void core_assign_actor(wr_raylet_core *core, wr_time_ns now, core_worker *w, core_actor *a);
 void core_worker_recall(wr_raylet_core *core, core_worker *w);
 void core_worker_end(wr_raylet_core *core, wr_time_ns now, core_worker *w, wr_time_ns patience);
@@ -248,7 +256,8 @@ void core_actor_act(wr_raylet_core *core, wr_time_ns now, const wr_msg_act *act)
 void core_actor_new_ack(wr_raylet_core *core, wr_time_ns now, const wr_msg_ack *ack);
 void core_actor_new_late(wr_raylet_core *core, const wr_actor_id *id); /* no answer in time */
 void core_actor_place(wr_raylet_core *core, wr_time_ns now);
-void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a, core_worker *w, const char *text);
+void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a, core_worker *w,
+                            const char *text);
 bool core_actor_restarts(const core_actor *a, const core_worker *w);
 void core_actor_end(wr_raylet_core *core, core_actor *a, wr_status status, const char *text, bool job_gone);
 void core_actor_free_if_done(wr_raylet_core *core, core_actor *a);
@@ -261,7 +270,8 @@ void core_actor_answer(wr_raylet_core *core, const wr_cluster_msg *msg);
 /* ---- groups.c ---- */
 void core_group_message(wr_raylet_core *core, wr_time_ns now, const wr_cluster_msg *msg);
 void core_group_forget(wr_raylet_core *core, core_group *group);
-void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *pg, uint32_t index, bool removed);
+void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *pg, uint32_t index,
+                          bool removed);
 /* The oldest thing of this node's that the GCS cannot place for want of room here; false: none. */
 bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out);
 

@@ -31,8 +31,8 @@ static core_pool *pool_of(wr_raylet_core *core, const core_worker *w) {
 core_worker *core_worker_idle(const wr_raylet_core *core, const wr_class *cls) {
     for (uint32_t i = 0; i < core->worker_count; i++) {
         core_worker *w = core->workers[i];
-        if (w != NULL && w->state == WR_CW_IDLE && !w->bound && w->job == cls->job && w->env_hash == cls->env_hash &&
-            w->language == cls->language) {
+        if (w != NULL && w->state == WR_CW_IDLE && !w->bound && w->job == cls->job &&
+            w->env_hash == cls->env_hash && w->language == cls->language) {
             return w;
         }
     }
@@ -52,8 +52,13 @@ core_worker *core_spawn(wr_raylet_core *core, wr_time_ns now, const wr_class *cl
     core_reserve(&workers, &core->worker_capacity, at + 1, sizeof *core->workers);
     core->workers = workers;
     core_worker *w = core_alloc(sizeof *w);
-    *w = (core_worker){.index = at, .job = cls->job, .env_hash = cls->env_hash, .language = cls->language,
-                       .state = WR_CW_STARTING, .threads = threads, .idle_since = now};
+    *w = (core_worker){.index = at,
+                       .job = cls->job,
+                       .env_hash = cls->env_hash,
+                       .language = cls->language,
+                       .state = WR_CW_STARTING,
+                       .threads = threads,
+                       .idle_since = now};
     core->workers[at] = w;
     core->worker_count = at == core->worker_count ? at + 1 : core->worker_count;
     core->live_workers++;
@@ -92,7 +97,8 @@ static void write_state(wr_raylet_core *core, core_worker *w) {
     }
 }
 
-void core_assign_class(wr_raylet_core *core, wr_time_ns now, core_worker *w, core_class *c, core_taken *taken) {
+void core_assign_class(wr_raylet_core *core, wr_time_ns now, core_worker *w, core_class *c,
+                       core_taken *taken) {
     WR_ASSERT(w->cls == NULL && w->actor == NULL && !w->taken.any);
     w->taken = *taken;
     memset(taken, 0, sizeof *taken);
@@ -186,7 +192,8 @@ void wr_raylet_core_worker_kill(wr_raylet_core *core, uint32_t worker, wr_status
 
 /* ---- Facts ---- */
 
-void wr_raylet_core_worker_fact(wr_raylet_core *core, wr_time_ns now, uint32_t worker, const wr_slot_info *info) {
+void wr_raylet_core_worker_fact(wr_raylet_core *core, wr_time_ns now, uint32_t worker,
+                                const wr_slot_info *info) {
     core_worker *w = core_worker_of(core, worker);
     if (w == NULL || w->state != WR_CW_CLASS || !info->live) {
         return;
@@ -215,7 +222,8 @@ void wr_raylet_core_worker_fact(wr_raylet_core *core, wr_time_ns now, uint32_t w
     w->charged = now;
 }
 
-void wr_raylet_core_worker_hello(wr_raylet_core *core, wr_time_ns now, uint32_t worker, uint32_t slot, int pid) {
+void wr_raylet_core_worker_hello(wr_raylet_core *core, wr_time_ns now, uint32_t worker, uint32_t slot,
+                                 int pid) {
     core_worker *w = core_worker_of(core, worker);
     WR_ASSERT(w != NULL);
     w->slot = slot;
@@ -231,7 +239,8 @@ void wr_raylet_core_worker_hello(wr_raylet_core *core, wr_time_ns now, uint32_t 
     core_schedule(core, now);
 }
 
-void wr_raylet_core_assignment(wr_raylet_core *core, wr_time_ns now, uint32_t worker, wr_core_assignment *out) {
+void wr_raylet_core_assignment(wr_raylet_core *core, wr_time_ns now, uint32_t worker,
+                               wr_core_assignment *out) {
     core_worker *w = core_worker_of(core, worker);
     WR_ASSERT(w != NULL);
     if (w->state == WR_CW_CLASS && w->recalling) {
@@ -298,22 +307,27 @@ static void slot_dead(wr_raylet_core *core, const core_worker *w, const char *te
     cmd->flag = restarts;
     cmd->job = w->job;
     bool left = w->actor != NULL && w->intended;
-    core_cmd_text(cmd, w->kill_text != NULL && (w->killed || left) ? w->kill_text : left ? "it left by exit_actor()" : text);
+    core_cmd_text(cmd, w->kill_text != NULL && (w->killed || left) ? w->kill_text
+                       : left                                      ? "it left by exit_actor()"
+                                                                   : text);
 }
 
 /* A pool whose workers cannot be started must not keep its tasks waiting for ever. */
 static void pool_failed(wr_raylet_core *core, const core_pool *pool, const char *text) {
     char why[WR_ERROR_TEXT_MAX];
-    snprintf(why, sizeof why, "no worker could be started, %d times in a row; the last time: %s", WR_CORE_SPAWN_FAILURES_MAX, text);
+    snprintf(why, sizeof why, "no worker could be started, %d times in a row; the last time: %s",
+             WR_CORE_SPAWN_FAILURES_MAX, text);
     for (uint32_t i = 0; i < core->class_count; i++) {
         core_class *c = core->classes[i];
-        if (c != NULL && c->cls.job == pool->job && c->cls.env_hash == pool->env_hash && c->cls.language == pool->language) {
+        if (c != NULL && c->cls.job == pool->job && c->cls.env_hash == pool->env_hash &&
+            c->cls.language == pool->language) {
             core_class_fail(core, c, WR_E_ENV_SETUP, why, false);
         }
     }
 }
 
-static void worker_gone(wr_raylet_core *core, wr_time_ns now, core_worker *w, const char *text, bool started) {
+static void worker_gone(wr_raylet_core *core, wr_time_ns now, core_worker *w, const char *text,
+                        bool started) {
     core_pool *pool = pool_of(core, w);
     bool failed = w->state == WR_CW_STARTING && !started;
     if (w->state == WR_CW_STARTING) {
@@ -373,7 +387,8 @@ void wr_raylet_core_worker_dead(wr_raylet_core *core, wr_time_ns now, uint32_t w
 
 /* Idle: unassigned, or assigned to a class without work. */
 static bool idles(const core_worker *w) {
-    return w->state == WR_CW_IDLE || (w->state == WR_CW_CLASS && w->idle && !w->recalling && w->cls->queued == 0);
+    return w->state == WR_CW_IDLE ||
+           (w->state == WR_CW_CLASS && w->idle && !w->recalling && w->cls->queued == 0);
 }
 
 void core_workers_tick(wr_raylet_core *core, wr_time_ns now) {
@@ -393,7 +408,8 @@ void core_workers_tick(wr_raylet_core *core, wr_time_ns now) {
         }
         idle--;
         if (w->state == WR_CW_CLASS) {
-            core_worker_recall(core, w); /* it comes back idle, and ends a second later if it is still one too many */
+            core_worker_recall(
+                core, w); /* it comes back idle, and ends a second later if it is still one too many */
         } else {
             core_worker_end(core, now, w, END_PATIENCE_NS);
         }
@@ -405,8 +421,15 @@ bool wr_raylet_core_worker_info(const wr_raylet_core *core, uint32_t worker, wr_
     if (w == NULL) {
         return false;
     }
-    *out = (wr_core_worker_info){.state = w->state, .slot = w->slot, .job = w->job, .pid = w->pid, .env_hash = w->env_hash,
-                                 .language = w->language, .blocked = w->blocked, .gpus = w->taken.share, .threads = w->threads,
+    *out = (wr_core_worker_info){.state = w->state,
+                                 .slot = w->slot,
+                                 .job = w->job,
+                                 .pid = w->pid,
+                                 .env_hash = w->env_hash,
+                                 .language = w->language,
+                                 .blocked = w->blocked,
+                                 .gpus = w->taken.share,
+                                 .threads = w->threads,
                                  .actor = w->actor != NULL ? w->actor->index : WR_CORE_NONE,
                                  .port = w->cls != NULL ? w->cls->port : WR_PORT_NONE};
     return true;

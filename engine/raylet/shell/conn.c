@@ -27,8 +27,12 @@ uint64_t shell_ticket_new(wr_shell *sh, shell_conn *conn, uint64_t request, int 
     shell_reserve(&tickets, &sh->ticket_capacity, sh->ticket_count + 1, sizeof *sh->tickets);
     sh->tickets = tickets;
     shell_ticket *t = &sh->tickets[sh->ticket_count++];
-    *t = (shell_ticket){.ticket = ++sh->next_ticket, .conn = conn->id, .request = request, .what = what,
-                        .slot = conn->slot, .job = conn->job};
+    *t = (shell_ticket){.ticket = ++sh->next_ticket,
+                        .conn = conn->id,
+                        .request = request,
+                        .what = what,
+                        .slot = conn->slot,
+                        .job = conn->job};
     return t->ticket;
 }
 
@@ -77,7 +81,8 @@ static void flush(shell_conn *conn) {
             struct cmsghdr align;
             char bytes[CMSG_SPACE(sizeof(int))];
         } control;
-        uint32_t until = conn->pass_fd >= 0 && conn->out_sent < conn->pass_at ? conn->pass_at : conn->out_used;
+        uint32_t until =
+            conn->pass_fd >= 0 && conn->out_sent < conn->pass_at ? conn->pass_at : conn->out_used;
         struct iovec part = {.iov_base = conn->out + conn->out_sent, .iov_len = until - conn->out_sent};
         struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
         bool passes = conn->pass_fd >= 0 && conn->out_sent == conn->pass_at;
@@ -108,13 +113,15 @@ static void flush(shell_conn *conn) {
     }
 }
 
-static void send_frame(shell_conn *conn, uint16_t type, uint64_t request, const uint8_t *record, uint32_t bytes, int pass_fd) {
+static void send_frame(shell_conn *conn, uint16_t type, uint64_t request, const uint8_t *record,
+                       uint32_t bytes, int pass_fd) {
     if (conn->closing) {
         return;
     }
     uint32_t need = WR_FRAME_HEADER_BYTES + bytes;
     if (conn->out_used - conn->out_sent > OUT_BYTES_MAX) {
-        WR_LOG_WARN("conn.does_not_read", "pid=%d waiting_bytes=%u", conn->pid, conn->out_used - conn->out_sent);
+        WR_LOG_WARN("conn.does_not_read", "pid=%d waiting_bytes=%u", conn->pid,
+                    conn->out_used - conn->out_sent);
         shell_conn_close(conn);
         return;
     }
@@ -183,8 +190,12 @@ static wr_status serve(wr_shell *sh, shell_conn *conn, const wr_frame *frame, wr
     if (!conn->hello) {
         return WR_FAIL(err, WR_E_UNAUTHENTICATED, "op '%s' before hello", name);
     }
-    const shell_op *op = find_op(shell_ops_work, name);
-    op = op != NULL ? op : find_op(shell_ops_view, name);
+    static const shell_op *const tables[] = {shell_ops_work, shell_ops_actors, shell_ops_groups,
+                                             shell_ops_view};
+    const shell_op *op = NULL;
+    for (size_t i = 0; i < WR_COUNT_OF(tables) && op == NULL; i++) {
+        op = find_op(tables[i], name);
+    }
     if (op == NULL) {
         return WR_FAIL(err, WR_E_UNSUPPORTED, "there is no op '%s'", name);
     }
@@ -199,7 +210,8 @@ static wr_status serve(wr_shell *sh, shell_conn *conn, const wr_frame *frame, wr
 
 /* A mistake that ends the connection, with an answer that names it. */
 static void refuse(shell_conn *conn, uint64_t request, const wr_error *err) {
-    WR_LOG_WARN("conn.refused", "pid=%d status=%s text=%s", conn->pid, wr_status_name(err->status), err->text);
+    WR_LOG_WARN("conn.refused", "pid=%d status=%s text=%s", conn->pid, wr_status_name(err->status),
+                err->text);
     shell_fail(conn, request == 0 ? UINT64_MAX : request, err);
     conn->flush_close = true;
 }
@@ -213,7 +225,8 @@ static void parse(shell_conn *conn) {
         uint32_t consumed = 0;
         uint64_t request = 0;
         memset(&err, 0, sizeof err);
-        wr_status status = wr_frame_parse(conn->in + at, conn->in_used - at, &frame, &consumed, &request, &err);
+        wr_status status =
+            wr_frame_parse(conn->in + at, conn->in_used - at, &frame, &consumed, &request, &err);
         if (status == WR_E_AGAIN) {
             break;
         }
@@ -228,9 +241,11 @@ static void parse(shell_conn *conn) {
             break;
         }
         if (status == WR_OK && frame.request != 0) {
-            shell_reply(conn, frame.request, !was_hello && conn->hello && conn->slot != 0 ? wr_pool_fd(sh->pool) : -1);
+            shell_reply(conn, frame.request,
+                        !was_hello && conn->hello && conn->slot != 0 ? wr_pool_fd(sh->pool) : -1);
         } else if (status != WR_OK && status != WR_E_AGAIN) {
-            bool fatal = status == WR_E_PROTOCOL || status == WR_E_UNAUTHENTICATED || status == WR_E_DENIED || !conn->hello;
+            bool fatal = status == WR_E_PROTOCOL || status == WR_E_UNAUTHENTICATED || status == WR_E_DENIED ||
+                         !conn->hello;
             if (fatal) {
                 refuse(conn, frame.request, &err);
             } else {
@@ -272,8 +287,10 @@ static bool receive(shell_conn *conn) {
             char bytes[CMSG_SPACE(WR_FRAME_FDS_MAX * sizeof(int))];
         } control;
         struct iovec part = {.iov_base = conn->in + conn->in_used, .iov_len = READ_STEP};
-        struct msghdr msg = {
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        struct msghdr msg = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
         ssize_t n = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n > 0) {
             keep_fds(conn, &msg);
@@ -344,7 +361,9 @@ void shell_conn_close(shell_conn *conn) {
         sh->workers[conn->worker] != NULL && sh->workers[conn->worker]->conn == conn) {
         sh->workers[conn->worker]->conn = NULL;
         if (!conn->bye && conn->proc != NULL) {
-            shell_kill(conn->proc, 9); /* a worker without its raylet's ear is of no use; its exit is the fact that counts */
+            shell_kill(
+                conn->proc,
+                9); /* a worker without its raylet's ear is of no use; its exit is the fact that counts */
         }
     }
     if (conn->kind == 1 && conn->bye && conn->job != 0) {
@@ -382,13 +401,15 @@ static void on_connection(uv_poll_t *poll, int status, int events) {
         int fd = accept4(sh->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE) {
-                WR_LOG_ERROR("conn.no_descriptors", "text=%s", "a connection waits: no file descriptor is left");
+                WR_LOG_ERROR("conn.no_descriptors", "text=%s",
+                             "a connection waits: no file descriptor is left");
                 uv_sleep(10); /* the listener stays readable: do not spin */
             }
             return;
         }
         shell_conn *conn = shell_alloc(sizeof *conn);
-        *conn = (shell_conn){.shell = sh, .fd = fd, .id = ++sh->next_conn, .pass_fd = -1, .worker = WR_CORE_NONE};
+        *conn =
+            (shell_conn){.shell = sh, .fd = fd, .id = ++sh->next_conn, .pass_fd = -1, .worker = WR_CORE_NONE};
         uid_t uid = 0;
         pid_t pid = 0;
         wr_error err;
@@ -423,8 +444,8 @@ wr_status shell_listen(wr_shell *sh, wr_error *err) {
     memcpy(at.sun_path, sh->socket_path, strlen(sh->socket_path) + 1);
     unlink(sh->socket_path);
     sh->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (sh->listen_fd < 0 || bind(sh->listen_fd, (struct sockaddr *)&at, sizeof at) != 0 || chmod(at.sun_path, 0600) != 0 ||
-        listen(sh->listen_fd, 1024) != 0) {
+    if (sh->listen_fd < 0 || bind(sh->listen_fd, (struct sockaddr *)&at, sizeof at) != 0 ||
+        chmod(at.sun_path, 0600) != 0 || listen(sh->listen_fd, 1024) != 0) {
         return WR_FAIL_ERRNO(err, "listen at %s", sh->socket_path);
     }
     sh->listener.data = sh;

@@ -1,4 +1,5 @@
-/* engine/raylet/shell/errors.h: errors and empty values as results. A file of its own, because the public header of values and
+/* engine/raylet/shell/errors.h: errors and empty values as results. A file of its own, because the public header
+ * of values and
  * the messages of the cluster both have a thing called wr_task_result. */
 #pragma once
 

@@ -22,8 +22,14 @@ static void start_server(wr_shell *sh, shell_fork *fork) {
         return;
     }
     snprintf(key, sizeof key, "WHIPRAY_FORK_KEY=%s", fork->python);
-    char *argv[] = {fork->python, "-m", "whipray._private.fork_server", "--socket", sh->socket_path, "--token-file",
-                    sh->args.token_file, NULL};
+    char *argv[] = {fork->python,
+                    "-m",
+                    "whipray._private.fork_server",
+                    "--socket",
+                    sh->socket_path,
+                    "--token-file",
+                    sh->args.token_file,
+                    NULL};
     char **envp = shell_alloc(ENV_MAX * sizeof *envp);
     uint32_t n = 0;
     for (char **at = environ; *at != NULL && n < ENV_MAX - 2; at++) {
@@ -104,7 +110,8 @@ static bool map_has(const wr_record *map, const char *name) {
     return map->bytes != NULL && wr_record_find(map, name, &v);
 }
 
-/* Reads the next JSON string at *at into out; false: there is none. Escapes but \uXXXX of one byte are enough for variables:
+/* Reads the next JSON string at *at into out; false: there is none. Escapes but \uXXXX of one byte are enough for
+ * variables:
  * the text was made by Python's json with ASCII escapes, so \u becomes UTF-8 here. */
 static bool json_string(const char **at, char *out, size_t size) {
     const char *p = *at;
@@ -116,7 +123,12 @@ static bool json_string(const char **at, char *out, size_t size) {
         unsigned code = (unsigned char)*p;
         if (*p == '\\') {
             p++;
-            code = *p == 'n' ? '\n' : *p == 't' ? '\t' : *p == 'r' ? '\r' : *p == 'b' ? '\b' : *p == 'f' ? '\f' : (unsigned char)*p;
+            code = *p == 'n'   ? '\n'
+                   : *p == 't' ? '\t'
+                   : *p == 'r' ? '\r'
+                   : *p == 'b' ? '\b'
+                   : *p == 'f' ? '\f'
+                               : (unsigned char)*p;
             if (*p == 'u') {
                 if (sscanf(p + 1, "%4x", &code) != 1) {
                     return false;
@@ -176,7 +188,8 @@ static void expand(const wr_record *env, const char *value, char *out, size_t si
         }
         char name[WR_RECORD_NAME_MAX + 1], found[8192];
         snprintf(name, sizeof name, "%.*s", (int)(end - value - 2), value + 2);
-        const char *text = env->bytes != NULL && wr_record_get_string(env, name, found, sizeof found) ? found : getenv(name);
+        const char *text =
+            env->bytes != NULL && wr_record_get_string(env, name, found, sizeof found) ? found : getenv(name);
         if (text != NULL) {
             n += (size_t)snprintf(out + n, size - n, "%s", text);
             n = n < size ? n : size - 1;
@@ -250,7 +263,8 @@ static void worker_env(wr_shell *sh, uint32_t worker, const shell_job *job, env_
                 const char *id = sh->gpu_ids[i];
                 char plain[16];
                 snprintf(plain, sizeof plain, "%u", i);
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n > 0 ? "," : "", id[0] != 0 ? id : plain);
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n > 0 ? "," : "",
+                                      id[0] != 0 ? id : plain);
             }
         }
         fn(arg, "CUDA_VISIBLE_DEVICES", text);
@@ -304,7 +318,8 @@ static void env_block_done(env_block *block) {
     wr_free(block->items);
 }
 
-/* Ray's names of the log files end in the pid, which is known only when the files are open already: a second name for them,
+/* Ray's names of the log files end in the pid, which is known only when the files are open already: a second name
+ * for them,
  * and the first goes when the worker says hello. */
 static void log_files(wr_shell *sh, shell_worker *w, int pid) {
     char *paths[] = {w->out, w->err};
@@ -337,7 +352,8 @@ static void spawn_c(wr_shell *sh, uint32_t worker, shell_job *job) {
         defer_failure(sh, worker);
         return;
     }
-    char *argv[] = {program, "--socket", sh->socket_path, "--token-file", sh->args.token_file, "--cookie", cookie, NULL};
+    char *argv[] = {program, "--socket", sh->socket_path, "--token-file", sh->args.token_file, "--cookie",
+                    cookie,  NULL};
     env_block block = {.items = shell_alloc(ENV_MAX * sizeof(char *))};
     for (char **at = environ; *at != NULL && block.count < ENV_MAX - 1; at++) {
         block.items[block.count++] = shell_text(*at);
@@ -439,6 +455,10 @@ void shell_worker_forget(wr_shell *sh, uint32_t worker) {
     if (w->proc != NULL) {
         shell_proc_close(w->proc);
     }
+    if (w->named) { /* it may have ended before its hello */
+        unlink(w->first_out);
+        unlink(w->first_err);
+    }
     sh->workers[worker] = NULL;
     wr_free(w);
 }
@@ -515,7 +535,8 @@ void shell_fork_serve(wr_shell *sh, shell_fork *fork) {
     shell_reply(conn, t.request, -1);
 }
 
-wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                          wr_error *err) {
     (void)body;
     shell_fork *fork = fork_of(conn, err);
     if (fork == NULL) {
@@ -540,7 +561,8 @@ static uint32_t worker_of_cookie(const wr_shell *sh, const wr_record *body) {
     return WR_CORE_NONE;
 }
 
-wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                          wr_error *err) {
     (void)request;
     shell_fork *fork = fork_of(conn, err);
     if (fork == NULL) {
@@ -554,7 +576,8 @@ wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, cons
         memmove(conn->fds, conn->fds + 1, conn->fd_count * sizeof conn->fds[0]);
     }
     shell_worker *w = worker != WR_CORE_NONE ? sh->workers[worker] : NULL;
-    bool known = w != NULL && w->proc != NULL && w->proc->pid == pid; /* its hello was faster than this report */
+    bool known =
+        w != NULL && w->proc != NULL && w->proc->pid == pid; /* its hello was faster than this report */
     if (known) {
         if (pidfd >= 0) {
             close(pidfd);
@@ -584,7 +607,8 @@ wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, cons
     return WR_OK;
 }
 
-wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                            wr_error *err) {
     (void)request;
     if (fork_of(conn, err) == NULL) {
         return WR_E_DENIED;
@@ -601,7 +625,8 @@ wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, co
     return WR_OK;
 }
 
-wr_status shell_fork_exited(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+wr_status shell_fork_exited(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                            wr_error *err) {
     (void)request;
     if (fork_of(conn, err) == NULL) {
         return WR_E_DENIED;

@@ -12,9 +12,11 @@ enum { EVENT_CONNECTED, EVENT_LOST, EVENT_MESSAGE };
 #define RESTART_WINDOW_NS (60ull * 1000 * 1000 * 1000)
 enum { FIRST_TRY_MS = 300 };
 
-static void push(wr_shell *sh, int type, wr_cluster_msg *msg, uint64_t epoch, uint64_t cluster_id, bool new_epoch) {
+static void push(wr_shell *sh, int type, wr_cluster_msg *msg, uint64_t epoch, uint64_t cluster_id,
+                 bool new_epoch) {
     struct shell_gcs_event *event = shell_alloc(sizeof *event);
-    *event = (struct shell_gcs_event){.type = type, .msg = msg, .epoch = epoch, .cluster_id = cluster_id, .new_epoch = new_epoch};
+    *event = (struct shell_gcs_event){
+        .type = type, .msg = msg, .epoch = epoch, .cluster_id = cluster_id, .new_epoch = new_epoch};
     pthread_mutex_lock(&sh->gcs_lock);
     *sh->gcs_events_end = event;
     sh->gcs_events_end = &event->next;
@@ -107,8 +109,8 @@ static bool start_process(wr_shell *sh) {
         wr_paths_join(sh->args.session_dir, "logs/gcs_server.out", log, NULL) != WR_OK) {
         return false;
     }
-    char *argv[] = {program, "--session-dir", sh->args.session_dir, "--listen", sh->gcs_target, "--token-file",
-                    sh->args.token_file, "--die-with-parent", NULL};
+    char *argv[] = {program,        "--session-dir",     sh->args.session_dir, "--listen", sh->gcs_target,
+                    "--token-file", sh->args.token_file, "--die-with-parent",  NULL};
     int pid = shell_exec(argv, environ, log, log, NULL);
     sh->gcs = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
     if (sh->gcs == NULL) {
@@ -141,7 +143,8 @@ void shell_gcs_died(wr_shell *sh) {
     if (kept >= sh->args.gcs_restarts) {
         WR_LOG_ERROR("gcs.given_up", "restarts=%u last=%s", kept, text);
         char why[SHELL_TEXT_MAX + 80];
-        snprintf(why, sizeof why, "the GCS ended %u times within a minute; the last time: %s", kept + 1, text);
+        snprintf(why, sizeof why, "the GCS ended %u times within a minute; the last time: %s", kept + 1,
+                 text);
         shell_end(sh, why);
         return;
     }
@@ -172,10 +175,11 @@ wr_status shell_gcs_start(wr_shell *sh, wr_error *err) {
     for (int i = 0; sh->gcs_socket[0] != 0 && access(sh->gcs_socket, F_OK) != 0 && i < FIRST_TRY_MS; i++) {
         uv_sleep(1);
     }
-    wr_gcs_link_opts opts = {.target = sh->gcs_target,
-                             .credentials = {.token = sh->token},
-                             .callbacks = {.user = sh, .on_connected = on_connected, .on_lost = on_lost, .on_message = on_message},
-                             .stream = true};
+    wr_gcs_link_opts opts = {
+        .target = sh->gcs_target,
+        .credentials = {.token = sh->token},
+        .callbacks = {.user = sh, .on_connected = on_connected, .on_lost = on_lost, .on_message = on_message},
+        .stream = true};
     return wr_gcs_link_open(&opts, &sh->link, err);
 }
 

@@ -10,7 +10,13 @@
 
 #define POLL_NS (900ull * 1000 * 1000)
 #define WANTED_NS (3000ull * 1000 * 1000) /* files are read for so long after the last poll */
-enum { CHUNK = 64 * 1024, LINE_BYTES_MAX = 16 * 1024, LINES_PER_ANSWER = 500, TAILS_MAX = 4096, GATHER_MS = 10 };
+enum {
+    CHUNK = 64 * 1024,
+    LINE_BYTES_MAX = 16 * 1024,
+    LINES_PER_ANSWER = 500,
+    TAILS_MAX = 4096,
+    GATHER_MS = 10
+};
 
 void shell_log_last(const char *path, char *out, size_t size) {
     out[0] = 0;
@@ -43,7 +49,8 @@ void shell_log_last(const char *path, char *out, size_t size) {
     }
 }
 
-/* Which files grew is the kernel's word; without it (its limit of watches) each file is looked at. While nobody waits for lines,
+/* Which files grew is the kernel's word; without it (its limit of watches) each file is looked at. While nobody
+ * waits for lines,
  * nothing is read, and the kernel merges what it has to say. */
 void shell_logs_start(wr_shell *sh) {
     sh->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -164,7 +171,8 @@ static void add_line(shell_job *job, shell_tail *t, const char *text, size_t byt
     }
 }
 
-/* Reads whole lines that are new; a last piece without an end waits, unless its process is gone. true: there was something. */
+/* Reads whole lines that are new; a last piece without an end waits, unless its process is gone. true: there was
+ * something. */
 static bool read_tail(shell_job *job, shell_tail *t) {
     int fd = open(t->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -221,7 +229,8 @@ static bool read_job(wr_shell *sh, shell_job *job) {
 }
 
 static void answer(wr_shell *sh, shell_conn *conn, uint64_t request, shell_job *job, uint32_t cursor) {
-    uint32_t from = cursor - job->log_first > job->log_next - job->log_first ? job->log_first : cursor, count = 0;
+    uint32_t from = cursor - job->log_first > job->log_next - job->log_first ? job->log_first : cursor,
+             count = 0;
     wr_record_begin(&sh->w);
     wr_record_list_begin(&sh->w, "lines");
     while (from != job->log_next && count < LINES_PER_ANSWER && sh->w.used < WR_RECORD_BYTES_MAX / 2) {
@@ -270,7 +279,8 @@ void shell_logs_tick(wr_shell *sh) {
     arm(sh);
 }
 
-wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                         wr_error *err) {
     uint32_t number = (uint32_t)wr_record_get_int(body, "job", conn->job);
     shell_job *job = shell_job_of(sh, number);
     if (job == NULL) {

@@ -15,7 +15,8 @@ static wr_shell shell; /* for the life of the process */
 
 static const char usage[] =
     "usage: whipray-raylet --head --session-dir DIR --token-file FILE [option ...]\n"
-    "  --num-cpus N --num-gpus N --resources k=v,... --labels k=v,...   what the node has; found out by default\n"
+    "  --num-cpus N --num-gpus N --resources k=v,... --labels k=v,...   what the node has; found out by "
+    "default\n"
     "  --object-store-memory BYTES   size of the pool's heap; 30 % of the memory by default\n"
     "  --memory BYTES                for tasks' `memory`\n"
     "  --node-ip IP --node-name NAME --gcs-port PORT --bin-dir DIR --log-file FILE\n"
@@ -24,7 +25,8 @@ static const char usage[] =
     "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N,\n"
     "                                gcs_restarts_per_minute=N (5; at most 1000)\n";
 
-static wr_status parse_number(const char *option, const char *text, double least, double *out, wr_error *err) {
+static wr_status parse_number(const char *option, const char *text, double least, double *out,
+                              wr_error *err) {
     char *end;
     errno = 0;
     *out = strtod(text, &end);
@@ -54,7 +56,8 @@ static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
         double number;
         WR_TRY(parse_number("config gcs_restarts_per_minute", equals + 1, 0, &number, err));
         if (number > GCS_RESTARTS_LIMIT) {
-            return WR_FAIL(err, WR_E_INVALID, "config gcs_restarts_per_minute is at most %d", (int)GCS_RESTARTS_LIMIT);
+            return WR_FAIL(err, WR_E_INVALID, "config gcs_restarts_per_minute is at most %d",
+                           (int)GCS_RESTARTS_LIMIT);
         }
         a->gcs_restarts = (uint32_t)number;
         return WR_OK;
@@ -70,29 +73,69 @@ static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
 }
 
 static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err) {
-    enum { HEAD = 1, SESSION, TOKEN, CPUS, GPUS, RESOURCES, LABELS, STORE, MEMORY, IP, NAME, OWNER, READY, PORT, CONFIG, BIN, LOG };
-    static const struct option known[] = {
-        {"head", 0, NULL, HEAD},           {"session-dir", 1, NULL, SESSION}, {"token-file", 1, NULL, TOKEN},
-        {"num-cpus", 1, NULL, CPUS},       {"num-gpus", 1, NULL, GPUS},       {"resources", 1, NULL, RESOURCES},
-        {"labels", 1, NULL, LABELS},       {"object-store-memory", 1, NULL, STORE}, {"memory", 1, NULL, MEMORY},
-        {"node-ip", 1, NULL, IP},          {"node-name", 1, NULL, NAME},      {"owner-fd", 1, NULL, OWNER},
-        {"ready-fd", 1, NULL, READY},      {"gcs-port", 1, NULL, PORT},       {"config", 1, NULL, CONFIG},
-        {"bin-dir", 1, NULL, BIN},         {"log-file", 1, NULL, LOG},        {NULL, 0, NULL, 0},
+    enum {
+        HEAD = 1,
+        SESSION,
+        TOKEN,
+        CPUS,
+        GPUS,
+        RESOURCES,
+        LABELS,
+        STORE,
+        MEMORY,
+        IP,
+        NAME,
+        OWNER,
+        READY,
+        PORT,
+        CONFIG,
+        BIN,
+        LOG
     };
-    *a = (shell_args){.num_cpus = -1, .num_gpus = -1, .owner_fd = -1, .ready_fd = -1, .prestart = UINT32_MAX, .gcs_restarts = GCS_RESTARTS_DEFAULT};
+    static const struct option known[] = {
+        {"head", 0, NULL, HEAD},        {"session-dir", 1, NULL, SESSION},
+        {"token-file", 1, NULL, TOKEN}, {"num-cpus", 1, NULL, CPUS},
+        {"num-gpus", 1, NULL, GPUS},    {"resources", 1, NULL, RESOURCES},
+        {"labels", 1, NULL, LABELS},    {"object-store-memory", 1, NULL, STORE},
+        {"memory", 1, NULL, MEMORY},    {"node-ip", 1, NULL, IP},
+        {"node-name", 1, NULL, NAME},   {"owner-fd", 1, NULL, OWNER},
+        {"ready-fd", 1, NULL, READY},   {"gcs-port", 1, NULL, PORT},
+        {"config", 1, NULL, CONFIG},    {"bin-dir", 1, NULL, BIN},
+        {"log-file", 1, NULL, LOG},     {NULL, 0, NULL, 0},
+    };
+    *a = (shell_args){.num_cpus = -1,
+                      .num_gpus = -1,
+                      .owner_fd = -1,
+                      .ready_fd = -1,
+                      .prestart = UINT32_MAX,
+                      .gcs_restarts = GCS_RESTARTS_DEFAULT};
     double number;
     wr_status first = WR_OK; /* ready_fd must be known before the first complaint */
     for (int which, index = 0; (which = getopt_long(argc, argv, "", known, &index)) != -1;) {
         wr_status s = WR_OK;
         const char *option = which < LOG + 1 && which > 0 ? known[which - 1].name : "";
         switch (which) {
-        case HEAD: a->head = true; break;
-        case SESSION: s = copy_text(option, optarg, a->session_dir, sizeof a->session_dir, err); break;
-        case TOKEN: s = copy_text(option, optarg, a->token_file, sizeof a->token_file, err); break;
-        case CPUS: s = parse_number(option, optarg, 0, &a->num_cpus, err); break;
-        case GPUS: s = parse_number(option, optarg, 0, &a->num_gpus, err); break;
-        case RESOURCES: s = copy_text(option, optarg, a->resources, sizeof a->resources, err); break;
-        case LABELS: s = copy_text(option, optarg, a->labels, sizeof a->labels, err); break;
+        case HEAD:
+            a->head = true;
+            break;
+        case SESSION:
+            s = copy_text(option, optarg, a->session_dir, sizeof a->session_dir, err);
+            break;
+        case TOKEN:
+            s = copy_text(option, optarg, a->token_file, sizeof a->token_file, err);
+            break;
+        case CPUS:
+            s = parse_number(option, optarg, 0, &a->num_cpus, err);
+            break;
+        case GPUS:
+            s = parse_number(option, optarg, 0, &a->num_gpus, err);
+            break;
+        case RESOURCES:
+            s = copy_text(option, optarg, a->resources, sizeof a->resources, err);
+            break;
+        case LABELS:
+            s = copy_text(option, optarg, a->labels, sizeof a->labels, err);
+            break;
         case STORE:
             s = parse_number(option, optarg, 1, &number, err);
             a->object_store_memory = s == WR_OK ? (int64_t)number : 0;
@@ -101,8 +144,12 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
             s = parse_number(option, optarg, 1, &number, err);
             a->memory = s == WR_OK ? (int64_t)number : 0;
             break;
-        case IP: s = copy_text(option, optarg, a->node_ip, sizeof a->node_ip, err); break;
-        case NAME: s = copy_text(option, optarg, a->node_name, sizeof a->node_name, err); break;
+        case IP:
+            s = copy_text(option, optarg, a->node_ip, sizeof a->node_ip, err);
+            break;
+        case NAME:
+            s = copy_text(option, optarg, a->node_name, sizeof a->node_name, err);
+            break;
         case OWNER:
             s = parse_number(option, optarg, 0, &number, err);
             a->owner_fd = s == WR_OK ? (int)number : -1;
@@ -115,16 +162,25 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
             s = parse_number(option, optarg, 0, &number, err);
             a->gcs_port = s == WR_OK && number < 65536 ? (int)number : 0;
             break;
-        case CONFIG: s = parse_config(a, optarg, err); break;
-        case BIN: s = copy_text(option, optarg, a->bin_dir, sizeof a->bin_dir, err); break;
-        case LOG: s = copy_text(option, optarg, a->log_file, sizeof a->log_file, err); break;
-        default: s = WR_FAIL(err, WR_E_INVALID, "unknown option; see --help"); break;
+        case CONFIG:
+            s = parse_config(a, optarg, err);
+            break;
+        case BIN:
+            s = copy_text(option, optarg, a->bin_dir, sizeof a->bin_dir, err);
+            break;
+        case LOG:
+            s = copy_text(option, optarg, a->log_file, sizeof a->log_file, err);
+            break;
+        default:
+            s = WR_FAIL(err, WR_E_INVALID, "unknown option; see --help");
+            break;
         }
         first = first == WR_OK ? s : first;
     }
     WR_TRY(first);
     if (!a->head) {
-        return WR_FAIL(err, WR_E_UNSUPPORTED, "only --head is built: joining a cluster of several nodes comes later");
+        return WR_FAIL(err, WR_E_UNSUPPORTED,
+                       "only --head is built: joining a cluster of several nodes comes later");
     }
     if (a->session_dir[0] == 0 || a->token_file[0] == 0 || optind != argc) {
         return WR_FAIL(err, WR_E_INVALID, "needs --session-dir and --token-file");
@@ -168,15 +224,17 @@ static wr_status store_size(const shell_args *a, uint64_t *out_heap, uint64_t *o
                        (unsigned long long)a->object_store_memory);
     }
     if (heap > limit) {
-        wr_status status = WR_FAIL(err, WR_E_INVALID,
-                                   "object_store_memory: %llu bytes are more than the %llu that this machine or container may use",
-                                   (unsigned long long)heap, (unsigned long long)limit);
-        wr_error_hint(err, "raise the container's memory limit, or ask for at most %llu", (unsigned long long)(limit * 8 / 10));
+        wr_status status = WR_FAIL(
+            err, WR_E_INVALID,
+            "object_store_memory: %llu bytes are more than the %llu that this machine or container may use",
+            (unsigned long long)heap, (unsigned long long)limit);
+        wr_error_hint(err, "raise the container's memory limit, or ask for at most %llu",
+                      (unsigned long long)(limit * 8 / 10));
         return status;
     }
     if (heap > limit / 10 * 9) {
-        WR_LOG_WARN("store.large", "heap_bytes=%llu limit_bytes=%llu little is left for the processes", (unsigned long long)heap,
-                    (unsigned long long)limit);
+        WR_LOG_WARN("store.large", "heap_bytes=%llu limit_bytes=%llu little is left for the processes",
+                    (unsigned long long)heap, (unsigned long long)limit);
     }
     *out_heap = heap;
     *out_memory = a->memory > 0 ? (uint64_t)a->memory : limit - heap;
@@ -187,7 +245,8 @@ static wr_status make_core(wr_shell *sh, uint64_t heap, uint64_t memory, wr_erro
     shell_args *a = &sh->args;
     char *resources = shell_alloc(WR_RES_TEXT_MAX);
     uint32_t cpus_found = shell_cpu_count(), gpus_found = shell_gpu_count(sh);
-    double cpus = a->num_cpus >= 0 ? a->num_cpus : cpus_found, gpus = a->num_gpus >= 0 ? a->num_gpus : gpus_found;
+    double cpus = a->num_cpus >= 0 ? a->num_cpus : cpus_found,
+           gpus = a->num_gpus >= 0 ? a->num_gpus : gpus_found;
     if (a->node_ip[0] == 0) {
         shell_node_ip(a->node_ip);
     }
@@ -201,14 +260,19 @@ static wr_status make_core(wr_shell *sh, uint64_t heap, uint64_t memory, wr_erro
     if (gpus > 0) {
         snprintf(devices, sizeof devices, "GPU=%.4f,", gpus);
     }
-    int n = snprintf(resources, WR_RES_TEXT_MAX, "CPU=%.4f,%smemory=%llu,object_store_memory=%llu,node:%s=1,node:__internal_head__=1%s%s",
+    int n = snprintf(resources, WR_RES_TEXT_MAX,
+                     "CPU=%.4f,%smemory=%llu,object_store_memory=%llu,node:%s=1,node:__internal_head__=1%s%s",
                      cpus, devices, (unsigned long long)memory, (unsigned long long)heap, a->node_ip,
                      a->resources[0] != 0 ? "," : "", a->resources);
     wr_raylet_core_opts opts = {.num_cpus = cpus < 1 ? 1 : (uint32_t)cpus};
     opts.prestart = a->prestart != UINT32_MAX ? a->prestart : opts.num_cpus < 2 ? opts.num_cpus : 2;
-    opts.node = (wr_node_info){.head = true, .pid = (uint32_t)getpid(), .name = wr_span_text(a->node_name),
-                               .hostname = wr_span_text(sh->hostname), .address = wr_span_text(a->node_ip),
-                               .raylet_socket = wr_span_text(sh->socket_path), .resources = wr_span_text(resources),
+    opts.node = (wr_node_info){.head = true,
+                               .pid = (uint32_t)getpid(),
+                               .name = wr_span_text(a->node_name),
+                               .hostname = wr_span_text(sh->hostname),
+                               .address = wr_span_text(a->node_ip),
+                               .raylet_socket = wr_span_text(sh->socket_path),
+                               .resources = wr_span_text(resources),
                                .labels = wr_span_text(a->labels)};
     wr_random_bytes(opts.nonce.bytes, sizeof opts.nonce.bytes);
     wr_status status = n > 0 && n < WR_RES_TEXT_MAX ? wr_raylet_core_new(&opts, &sh->core, err)
@@ -288,7 +352,8 @@ static wr_status start(wr_shell *sh, wr_error *err) {
     WR_TRY(wr_keeper_new(sh->pool, &sh->keeper, err));
     wr_proc_on_wait(wr_keeper_proc(sh->keeper), never_wait, NULL);
     uint64_t block;
-    for (int i = 0; i < 2 && wr_proc_heap_alloc(wr_keeper_proc(sh->keeper), 1024, &block, NULL) != WR_OK; i++) {
+    for (int i = 0; i < 2 && wr_proc_heap_alloc(wr_keeper_proc(sh->keeper), 1024, &block, NULL) != WR_OK;
+         i++) {
         (void)wr_keeper_pass(sh->keeper); /* the keeper answers its own NEED */
     }
     sh->port_causes = shell_alloc(wr_pool_geometry_of(sh->pool)->ports * sizeof *sh->port_causes);
@@ -384,6 +449,7 @@ int main(int argc, char **argv) {
     pthread_join(sh->bell_thread, NULL);
     wr_raylet_core_free(sh->core);
     wr_keeper_free(sh->keeper);
-    WR_LOG_INFO("raylet.ended", "after_ms=%llu", (unsigned long long)((wr_clock_ns() - sh->started_at) / 1000000));
+    WR_LOG_INFO("raylet.ended", "after_ms=%llu",
+                (unsigned long long)((wr_clock_ns() - sh->started_at) / 1000000));
     return 0;
 }

@@ -127,7 +127,8 @@ static wr_status open_slot(wr_shell *sh, shell_conn *conn, wr_error *err) {
     return wr_keeper_slot_open(sh->keeper, conn->pid, &conn->slot, &conn->epoch, err);
 }
 
-static wr_status hello_driver(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+static wr_status hello_driver(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                              wr_error *err) {
     wr_record map;
     wr_nonce nonce;
     if (!wr_record_get_map(body, "job", &map)) {
@@ -138,7 +139,8 @@ static wr_status hello_driver(wr_shell *sh, shell_conn *conn, uint64_t request, 
     if (conn->proc == NULL) {
         wr_keeper_slot_dead(sh->keeper, conn->slot, NULL, NULL);
         conn->slot = 0;
-        return WR_FAIL(err, WR_E_STATE, "process %d has ended, or no descriptor is left to watch it", conn->pid);
+        return WR_FAIL(err, WR_E_STATE, "process %d has ended, or no descriptor is left to watch it",
+                       conn->pid);
     }
     conn->proc->kind = PROC_DRIVER;
     conn->proc->slot = conn->slot;
@@ -178,11 +180,13 @@ static wr_status hello_driver(wr_shell *sh, shell_conn *conn, uint64_t request, 
 
     uint64_t ticket = shell_ticket_new(sh, conn, request, TICKET_HELLO);
     shell_ticket_of(sh, ticket)->cursor = at; /* its place in the table: the number comes later */
-    wr_job_info info = {.driver_pid = (uint32_t)conn->pid, .name_space = wr_span_text(job->name_space),
+    wr_job_info info = {.driver_pid = (uint32_t)conn->pid,
+                        .name_space = wr_span_text(job->name_space),
                         .entrypoint = wr_span_text(entrypoint)};
     wr_random_bytes(nonce.bytes, sizeof nonce.bytes);
-    wr_status status = wr_raylet_core_job_start(sh->core, wr_clock_ns(), ticket, &nonce, &info,
-                                                c ? WR_LANGUAGE_C : WR_LANGUAGE_PYTHON, job->env_hash, conn->slot, err);
+    wr_status status =
+        wr_raylet_core_job_start(sh->core, wr_clock_ns(), ticket, &nonce, &info,
+                                 c ? WR_LANGUAGE_C : WR_LANGUAGE_PYTHON, job->env_hash, conn->slot, err);
     wr_free(language);
     wr_free(entrypoint);
     if (status != WR_OK) {
@@ -222,7 +226,8 @@ static wr_status hello_worker(wr_shell *sh, shell_conn *conn, const wr_record *b
             continue;
         }
         if (w->conn != NULL || w->slot != 0 || (w->proc != NULL && w->proc->pid != conn->pid)) {
-            return WR_FAIL(err, WR_E_DENIED, "hello: this worker is another process, or has said hello already");
+            return WR_FAIL(err, WR_E_DENIED,
+                           "hello: this worker is another process, or has said hello already");
         }
         if (w->proc == NULL) { /* faster than its fork server's report */
             w->proc = shell_proc_watch(sh, conn->pid, -1, false);
@@ -248,18 +253,23 @@ static wr_status hello_worker(wr_shell *sh, shell_conn *conn, const wr_record *b
     return WR_FAIL(err, WR_E_DENIED, "hello: nobody waits for a worker with this cookie");
 }
 
-wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                      wr_error *err) {
     char token[WR_TOKEN_MAX + 1];
     (void)wr_record_get_string(body, "token", token, sizeof token);
     if (!wr_token_equal(token, sh->token)) {
-        wr_status status = WR_FAIL(err, WR_E_UNAUTHENTICATED, "the token is %s", token[0] != 0 ? "wrong" : "missing");
-        wr_error_hint(err, "the cluster's token is WHIPRAY_AUTH_TOKEN, or in the file WHIPRAY_AUTH_TOKEN_PATH, or in ~/.whipray/auth_token");
+        wr_status status =
+            WR_FAIL(err, WR_E_UNAUTHENTICATED, "the token is %s", token[0] != 0 ? "wrong" : "missing");
+        wr_error_hint(err, "the cluster's token is WHIPRAY_AUTH_TOKEN, or in the file "
+                           "WHIPRAY_AUTH_TOKEN_PATH, or in ~/.whipray/auth_token");
         return status;
     }
-    int64_t protocol = wr_record_get_int(body, "protocol", 0), layout = wr_record_get_int(body, "layout", WR_LAYOUT_VERSION);
+    int64_t protocol = wr_record_get_int(body, "protocol", 0),
+            layout = wr_record_get_int(body, "layout", WR_LAYOUT_VERSION);
     if (protocol != WR_PROTOCOL_VERSION || layout != WR_LAYOUT_VERSION) {
         return WR_FAIL(err, WR_E_VERSION,
-                       "this process speaks protocol %lld and pool layout %lld, the raylet speaks protocol %d and layout %d",
+                       "this process speaks protocol %lld and pool layout %lld, the raylet speaks protocol "
+                       "%d and layout %d",
                        (long long)protocol, (long long)layout, WR_PROTOCOL_VERSION, (int)WR_LAYOUT_VERSION);
     }
     if (sh->ending) {
@@ -301,7 +311,8 @@ wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr
 
 /* ---- The GCS's tables and KV ---- */
 
-static wr_status kv(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_gcs_call call, wr_error *err) {
+static wr_status kv(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_gcs_call call,
+                    wr_error *err) {
     wr_record_value space = {0}, key = {0}, value = {0};
     (void)wr_record_find(body, "ns", &space);
     (void)wr_record_find(body, call == WR_GCS_KV_LIST ? "prefix" : "key", &key);
@@ -309,8 +320,11 @@ static wr_status kv(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_r
     if ((call != WR_GCS_KV_LIST && key.type != 'b') || (call == WR_GCS_KV_PUT && value.type != 'b')) {
         return WR_FAIL(err, WR_E_INVALID, "kv: 'key' and 'value' must be bytes");
     }
-    wr_gcs_request ask = {.call = call, .name_space = wr_span_of(space.bytes, space.count), .key = wr_span_of(key.bytes, key.count),
-                          .value = wr_span_of(value.bytes, value.count), .overwrite = wr_record_get_int(body, "overwrite", 1) != 0,
+    wr_gcs_request ask = {.call = call,
+                          .name_space = wr_span_of(space.bytes, space.count),
+                          .key = wr_span_of(key.bytes, key.count),
+                          .value = wr_span_of(value.bytes, value.count),
+                          .overwrite = wr_record_get_int(body, "overwrite", 1) != 0,
                           .timeout_ns = CALL_TIMEOUT_NS};
     uint64_t ticket = shell_ticket_new(sh, conn, request, TICKET_KV);
     wr_status status = shell_gcs_call(sh, ticket, &ask, err);
@@ -322,9 +336,10 @@ static wr_status kv(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_r
     return WR_E_AGAIN;
 }
 
-#define KV_OP(name, call)                                                                                                  \
-    static wr_status name(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {        \
-        return kv(sh, conn, request, body, call, err);                                                                     \
+#define KV_OP(name, call)                                                                                    \
+    static wr_status name(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,           \
+                          wr_error *err) {                                                                   \
+        return kv(sh, conn, request, body, call, err);                                                       \
     }
 KV_OP(kv_put, WR_GCS_KV_PUT)
 KV_OP(kv_get, WR_GCS_KV_GET)
@@ -344,10 +359,11 @@ static wr_status table(wr_shell *sh, shell_conn *conn, uint64_t request, wr_gcs_
     return WR_E_AGAIN;
 }
 
-#define TABLE_OP(name, call)                                                                                               \
-    static wr_status name(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {        \
-        (void)body;                                                                                                        \
-        return table(sh, conn, request, call, err);                                                                        \
+#define TABLE_OP(name, call)                                                                                 \
+    static wr_status name(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,           \
+                          wr_error *err) {                                                                   \
+        (void)body;                                                                                          \
+        return table(sh, conn, request, call, err);                                                          \
     }
 TABLE_OP(nodes, WR_GCS_NODES)
 TABLE_OP(jobs, WR_GCS_JOBS)
@@ -512,7 +528,8 @@ static void resource_maps(wr_shell *sh) {
     wr_free(available);
 }
 
-static wr_status resources(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+static wr_status resources(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                           wr_error *err) {
     (void)conn, (void)request, (void)body, (void)err;
     resource_maps(sh);
     return WR_OK;
@@ -538,19 +555,23 @@ static void worker_list(wr_shell *sh) {
         wr_record_int(&sh->w, "job", info.job);
         wr_record_string(&sh->w, "state", info.blocked ? "BLOCKED" : worker_state_text(info.state));
         wr_record_int(&sh->w, "port", info.port);
-        wr_record_string(&sh->w, "actor", wr_raylet_core_actor_info(sh->core, info.actor, &actor) ? actor.spec->class_name : "");
+        wr_record_string(&sh->w, "actor",
+                         wr_raylet_core_actor_info(sh->core, info.actor, &actor) ? actor.spec->class_name
+                                                                                 : "");
         wr_record_map_end(&sh->w);
     }
     wr_record_list_end(&sh->w);
 }
 
-static wr_status workers(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+static wr_status workers(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                         wr_error *err) {
     (void)conn, (void)request, (void)body, (void)err;
     worker_list(sh);
     return WR_OK;
 }
 
-static void write_counters(wr_shell *sh, int pid, uint32_t slot, const char *kind, const wr_proc_counters *c) {
+static void write_counters(wr_shell *sh, int pid, uint32_t slot, const char *kind,
+                           const wr_proc_counters *c) {
     wr_record_map_begin(&sh->w, NULL);
     wr_record_int(&sh->w, "pid", pid);
     wr_record_int(&sh->w, "slot", slot);
@@ -566,7 +587,8 @@ static void write_counters(wr_shell *sh, int pid, uint32_t slot, const char *kin
     wr_record_map_end(&sh->w);
 }
 
-static wr_status counters(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+static wr_status counters(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                          wr_error *err) {
     (void)request;
     uint32_t number = (uint32_t)wr_record_get_int(body, "job", conn->job);
     shell_job *job = shell_job_of(sh, number);
@@ -580,7 +602,8 @@ static wr_status counters(wr_shell *sh, shell_conn *conn, uint64_t request, cons
         }
         wr_proc_counters of;
         wr_core_worker_info info;
-        bool actor = c->kind == 2 && wr_raylet_core_worker_info(sh->core, c->worker, &info) && info.actor != WR_CORE_NONE;
+        bool actor = c->kind == 2 && wr_raylet_core_worker_info(sh->core, c->worker, &info) &&
+                     info.actor != WR_CORE_NONE;
         wr_pool_counters(sh->pool, c->slot, &of);
         write_counters(sh, c->pid, c->slot, c->kind == 1 ? "driver" : actor ? "actor" : "worker", &of);
     }
@@ -589,7 +612,8 @@ static wr_status counters(wr_shell *sh, shell_conn *conn, uint64_t request, cons
     return WR_OK;
 }
 
-static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                        wr_error *err) {
     (void)conn, (void)request, (void)body, (void)err;
     wr_keeper_stats stats;
     wr_core_counts counts;
@@ -651,7 +675,8 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
         }
         char need[512], why[512];
         uint32_t bytes;
-        if (wr_res_format(wr_raylet_core_names(sh->core), &c.cls->resources, need, sizeof need, &bytes, NULL) != WR_OK) {
+        if (wr_res_format(wr_raylet_core_names(sh->core), &c.cls->resources, need, sizeof need, &bytes,
+                          NULL) != WR_OK) {
             need[0] = 0;
         }
         bool feasible = wr_raylet_core_class_feasible(sh->core, c.cls, why, sizeof why);
@@ -667,7 +692,8 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
     cursor = 0;
     while (wr_raylet_core_actor_next(sh->core, &cursor, &actor)) {
         wr_core_actor_info a;
-        if (!wr_raylet_core_actor_info(sh->core, actor, &a) || a.state == WR_ACTOR_ALIVE || a.state == WR_ACTOR_DEAD) {
+        if (!wr_raylet_core_actor_info(sh->core, actor, &a) || a.state == WR_ACTOR_ALIVE ||
+            a.state == WR_ACTOR_DEAD) {
             continue;
         }
         char need[512], why[512];
@@ -682,14 +708,18 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
         wr_record_int(&sh->w, "queued", 1);
         wr_record_int(&sh->w, "job", a.spec->cls.job);
         wr_record_string(&sh->w, "kind", a.spec->class_name);
-        wr_record_string(&sh->w, "why", !feasible ? why : a.text[0] != 0 ? a.text : wr_actor_state_text(a.state));
+        wr_record_string(&sh->w, "why",
+                         !feasible        ? why
+                         : a.text[0] != 0 ? a.text
+                                          : wr_actor_state_text(a.state));
         wr_record_map_end(&sh->w);
     }
     wr_record_list_end(&sh->w);
     return WR_OK;
 }
 
-static wr_status task_events(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+static wr_status task_events(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                             wr_error *err) {
     (void)conn, (void)request, (void)err;
     static const char *const states[] = {"SUBMITTED", "RUNNING", "FINISHED", "FAILED"};
     enum { PER_SLOT = 256 };
@@ -704,7 +734,8 @@ static wr_status task_events(wr_shell *sh, shell_conn *conn, uint64_t request, c
             wr_record_int(&sh->w, "pid", c->pid);
             wr_record_int(&sh->w, "handle", (int64_t)records[i].handle);
             wr_record_int(&sh->w, "function", records[i].function);
-            wr_record_string(&sh->w, "state", records[i].state < WR_COUNT_OF(states) ? states[records[i].state] : "?");
+            wr_record_string(&sh->w, "state",
+                             records[i].state < WR_COUNT_OF(states) ? states[records[i].state] : "?");
             wr_record_int(&sh->w, "time_ns", (int64_t)records[i].time_ns);
             wr_record_map_end(&sh->w);
         }
@@ -713,7 +744,8 @@ static wr_status task_events(wr_shell *sh, shell_conn *conn, uint64_t request, c
     return WR_OK;
 }
 
-static wr_status shut_down(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+static wr_status shut_down(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                           wr_error *err) {
     (void)body, (void)err;
     wr_record_begin(&sh->w);
     shell_reply(conn, request, -1);

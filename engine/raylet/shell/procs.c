@@ -144,7 +144,8 @@ shell_proc *shell_proc_watch(wr_shell *sh, int pid, int pidfd, bool child) {
     shell_proc *proc = shell_alloc(sizeof *proc);
     *proc = (shell_proc){.shell = sh, .pidfd = pidfd, .pid = pid, .child = child, .worker = WR_CORE_NONE};
     proc->poll.data = proc;
-    if (uv_poll_init(&sh->loop, &proc->poll, pidfd) != 0 || uv_poll_start(&proc->poll, UV_READABLE, on_exit_event) != 0) {
+    if (uv_poll_init(&sh->loop, &proc->poll, pidfd) != 0 ||
+        uv_poll_start(&proc->poll, UV_READABLE, on_exit_event) != 0) {
         close(pidfd);
         wr_free(proc);
         return NULL;
@@ -178,8 +179,8 @@ void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t
              last[0] != 0 ? "; its last lines of output:\n" : "", last);
 }
 
-static void child_exec(char *const argv[], char *const envp[], const char *out, const char *err, const char *cwd,
-                       pid_t parent) {
+static void child_exec(char *const argv[], char *const envp[], const char *out, const char *err,
+                       const char *cwd, pid_t parent) {
     /* Between fork and exec only calls that are safe there. The parent's end ends this process, whatever it runs. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {

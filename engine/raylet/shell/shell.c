@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define END_PATIENCE_NS (120ull * 1000 * 1000) /* from SIGTERM of the GCS to its SIGKILL, and to the loop's end */
+#define END_PATIENCE_NS                                                                                      \
+    (120ull * 1000 * 1000) /* from SIGTERM of the GCS to its SIGKILL, and to the loop's end */
 
 void *shell_alloc(size_t bytes) {
     void *memory = wr_calloc(1, bytes);
@@ -27,32 +28,36 @@ void shell_reserve(void **items, uint32_t *capacity, uint32_t need, size_t bytes
 
 /* ---- Errors of lost tasks ---- */
 
-static void lost(void *arg, wr_handle handle, uint32_t function, wr_lost_reason reason, uint32_t attempt, wr_result *out) {
+static void lost(void *arg, wr_handle handle, uint32_t function, wr_lost_reason reason, uint32_t attempt,
+                 wr_result *out) {
     wr_shell *sh = arg;
     wr_error err;
     memset(&err, 0, sizeof err);
     const shell_worker *w = sh->lost_worker < sh->worker_capacity ? sh->workers[sh->lost_worker] : NULL;
-    const char *name = function != 0 && function <= sh->function_count && sh->functions[function - 1].name != NULL
-                           ? sh->functions[function - 1].name
-                           : NULL;
+    const char *name =
+        function != 0 && function <= sh->function_count && sh->functions[function - 1].name != NULL
+            ? sh->functions[function - 1].name
+            : NULL;
     switch (reason) {
     case WR_LOST_OWNER_DIED:
         WR_FAIL(&err, WR_E_OWNER_DIED, "the process that submitted it has died: %s", sh->lost_text);
         break;
     case WR_LOST_ACTOR_RESTARTING:
-        WR_FAIL(&err, WR_E_ACTOR_UNAVAILABLE, "the actor's process ended and is being restarted; the call may have run: %s",
-                sh->lost_text);
+        WR_FAIL(&err, WR_E_ACTOR_UNAVAILABLE,
+                "the actor's process ended and is being restarted; the call may have run: %s", sh->lost_text);
         break;
     case WR_LOST_ACTOR_DIED:
-        WR_FAIL(&err, sh->lost_status == WR_E_PG_REMOVED || sh->lost_status == WR_E_UNSCHEDULABLE ? sh->lost_status : WR_E_ACTOR_DIED,
+        WR_FAIL(&err,
+                sh->lost_status == WR_E_PG_REMOVED || sh->lost_status == WR_E_UNSCHEDULABLE ? sh->lost_status
+                                                                                            : WR_E_ACTOR_DIED,
                 "%s", sh->lost_text);
         break;
     default:
         if (w != NULL && w->cancelled == handle) {
             WR_FAIL(&err, WR_E_CANCELLED, "the task was cancelled by force");
         } else if (sh->lost_status == WR_E_WORKER_DIED) {
-            WR_FAIL(&err, WR_E_WORKER_DIED, "%s%s%s (attempt %u was the last)", name != NULL ? name : "", name != NULL ? ": " : "",
-                    sh->lost_text, attempt + 1);
+            WR_FAIL(&err, WR_E_WORKER_DIED, "%s%s%s (attempt %u was the last)", name != NULL ? name : "",
+                    name != NULL ? ": " : "", sh->lost_text, attempt + 1);
         } else {
             WR_FAIL(&err, sh->lost_status, "%s", sh->lost_text);
         }
@@ -84,7 +89,8 @@ static void slot_dead(wr_shell *sh, const wr_core_cmd *cmd) {
     sh->lost_worker = cmd->worker;
     snprintf(sh->lost_text, sizeof sh->lost_text, "%s", cmd->text);
     wr_keeper_slot_dead(sh->keeper, cmd->slot, lost, sh);
-    if (w != NULL && w->cancelled != 0) { /* it may have been queued once more: a forced cancel is no failure to retry */
+    if (w != NULL &&
+        w->cancelled != 0) { /* it may have been queued once more: a forced cancel is no failure to retry */
         wr_error err;
         wr_result result;
         memset(&err, 0, sizeof err);
@@ -117,7 +123,8 @@ static void port_fail(wr_shell *sh, const wr_core_cmd *cmd) {
     }
     sh->port_causes[cmd->port] = cause;
     wr_lost_reason reason = cmd->status == WR_E_OWNER_DIED ? WR_LOST_OWNER_DIED : WR_LOST_ACTOR_DIED;
-    bool task_error = cmd->status == WR_E_ENV_SETUP || cmd->status == WR_E_CANCELLED || cmd->status == WR_E_WORKER_DIED;
+    bool task_error =
+        cmd->status == WR_E_ENV_SETUP || cmd->status == WR_E_CANCELLED || cmd->status == WR_E_WORKER_DIED;
     wr_keeper_port_fail(sh->keeper, cmd->port, cause, task_error ? WR_LOST_WORKER_DIED : reason, lost, sh);
 }
 
@@ -150,7 +157,8 @@ static void forget_ready(wr_shell *sh, wr_handle handle) {
     wr_proc *proc = wr_keeper_proc(sh->keeper);
     wr_claim claim;
     wr_result result;
-    if (wr_cell_state_of(sh->pool, handle) == WR_CELL_READY && wr_proc_claim(proc, 0, handle, &claim) == WR_OK) {
+    if (wr_cell_state_of(sh->pool, handle) == WR_CELL_READY &&
+        wr_proc_claim(proc, 0, handle, &claim) == WR_OK) {
         shell_empty_result(&result);
         (void)wr_proc_seal(proc, &claim, &result); /* what is not done pins its cell */
     }
@@ -173,11 +181,13 @@ static void write_session(wr_shell *sh) {
     wr_error err;
     wr_hex_encode(sh->node_id.bytes, WR_NODE_ID_BYTES, node);
     snprintf(text, size,
-             "{\"gcs_address\": \"%s\", \"raylet_socket\": \"%s\", \"session_dir\": \"%s\", \"token_file\": \"%s\", \"node_ip\": \"%s\",\n"
+             "{\"gcs_address\": \"%s\", \"raylet_socket\": \"%s\", \"session_dir\": \"%s\", \"token_file\": "
+             "\"%s\", \"node_ip\": \"%s\",\n"
              " \"node_id\": \"%s\", \"raylet_pid\": %d, \"gcs_pid\": %d}\n",
-             sh->gcs_target, sh->socket_path, sh->args.session_dir, sh->args.token_file, sh->args.node_ip, node, (int)getpid(),
-             sh->gcs != NULL ? sh->gcs->pid : 0);
-    if (wr_paths_join(sh->args.session_dir, "session.json", path, &err) != WR_OK || wr_paths_write(path, text, &err) != WR_OK) {
+             sh->gcs_target, sh->socket_path, sh->args.session_dir, sh->args.token_file, sh->args.node_ip,
+             node, (int)getpid(), sh->gcs != NULL ? sh->gcs->pid : 0);
+    if (wr_paths_join(sh->args.session_dir, "session.json", path, &err) != WR_OK ||
+        wr_paths_write(path, text, &err) != WR_OK) {
         WR_LOG_WARN("session.not_written", "text=%s", err.text);
     }
     wr_free(text);
@@ -300,7 +310,8 @@ void shell_drain(wr_shell *sh) {
         while (sh->deferred_count > 0) {
             uint32_t worker = sh->deferred[--sh->deferred_count];
             char text[WR_ERROR_TEXT_MAX];
-            snprintf(text, sizeof text, "%s", sh->spawn_text[0] != 0 ? sh->spawn_text : "its process could not be started");
+            snprintf(text, sizeof text, "%s",
+                     sh->spawn_text[0] != 0 ? sh->spawn_text : "its process could not be started");
             wr_raylet_core_worker_failed(sh->core, wr_clock_ns(), worker, text);
         }
     }
@@ -423,11 +434,12 @@ void shell_end(wr_shell *sh, const char *why) {
     WR_LOG_INFO("raylet.ends", "why=%s", why);
     if (!sh->ready_told) {
         char line[WR_ERROR_TEXT_MAX + 16];
-        int n = snprintf(line, sizeof line - 1, "ERROR %s", why);
-        for (int i = 0; i < n && line[i] != 0; i++) {
-            line[i] = line[i] == '\n' ? ' ' : line[i];
+        (void)snprintf(line, sizeof line, "ERROR %.700s", why);
+        for (char *at = line; *at != 0; at++) {
+            *at = *at == '\n' ? ' ' : *at; /* one line */
         }
-        strcat(line, "\n");
+        line[strlen(line) + 1] = 0;
+        line[strlen(line)] = '\n';
         told_ready(sh, line);
     }
     wr_raylet_core_leave(sh->core, why);

@@ -1,6 +1,7 @@
 /* engine/raylet/shell/shell.h: the node manager's loop, sockets, processes and files; private to this folder.
  *
- * One thread (the loop's) owns everything here. Two others only wake it: the bell thread (bell.c) and the GCS link's thread
+ * One thread (the loop's) owns everything here. Two others only wake it: the bell thread (bell.c) and the GCS
+ * link's thread
  * (gcs.c), which hands messages over under `gcs_lock`.
  */
 #pragma once
@@ -12,9 +13,9 @@
 #include "local/frame.h"
 #include "local/paths.h"
 #include "raylet/core/core.h"
+#include "raylet/shell/errors.h"
 #include "rpc/gcs_link.h"
 #include "shm/keeper.h"
-#include "raylet/shell/errors.h"
 
 #include <pthread.h>
 #include <uv.h>
@@ -31,7 +32,7 @@ enum { GCS_RESTARTS_DEFAULT = 5, GCS_RESTARTS_LIMIT = 1000 };
 typedef struct shell_args {
     char session_dir[WR_PATH_MAX], token_file[WR_PATH_MAX], bin_dir[WR_PATH_MAX], log_file[WR_PATH_MAX];
     char resources[WR_RES_TEXT_MAX], labels[1024], node_ip[64], node_name[128], python[WR_PATH_MAX];
-    double num_cpus, num_gpus; /* < 0: found out */
+    double num_cpus, num_gpus;           /* < 0: found out */
     int64_t object_store_memory, memory; /* 0: found out */
     int owner_fd, ready_fd, gcs_port;
     uint32_t prestart;
@@ -44,9 +45,9 @@ struct shell_proc {
     wr_shell *shell;
     uv_poll_t poll;
     int pidfd, pid;
-    bool child;  /* of this process: its status comes by waitid */
+    bool child; /* of this process: its status comes by waitid */
     bool exited, status_known, closed, polled;
-    int status;  /* as waitpid gives it */
+    int status;         /* as waitpid gives it */
     uint64_t exited_at; /* wr_clock_ns */
     enum { PROC_DRIVER, PROC_WORKER, PROC_FORK_SERVER, PROC_GCS } kind;
     uint32_t worker, job, slot;
@@ -61,9 +62,10 @@ typedef struct shell_worker {
     shell_proc *proc; /* NULL: not forked yet */
     shell_conn *conn;
     shell_fork *fork; /* that shall make it, or has */
-    bool queued, asked, kill; /* waits in the fork server's queue; was handed to it; kill it when it is there */
+    bool queued, asked,
+        kill; /* waits in the fork server's queue; was handed to it; kill it when it is there */
     char out[WR_PATH_MAX], err[WR_PATH_MAX], first_out[WR_PATH_MAX], first_err[WR_PATH_MAX];
-    bool named; /* out and err have the pid; first_* go when it said hello */
+    bool named;         /* out and err have the pid; first_* go when it said hello */
     uint64_t cancelled; /* handle of the task that its killing cancels; 0: none */
 } shell_worker;
 
@@ -102,8 +104,8 @@ typedef struct shell_job {
     char *name_space, *python, *runtime_env, *cwd;
     shell_fork *fork;
     uint64_t env_hash;
-    uint64_t log_wanted; /* wr_clock_ns of the last log_poll */
-    wr_proc_counters dead; /* sums of its dead processes */
+    uint64_t log_wanted;          /* wr_clock_ns of the last log_poll */
+    wr_proc_counters dead;        /* sums of its dead processes */
     uint32_t log_next, log_first; /* sequence numbers in its ring */
     struct shell_line {
         char *text, name[64];
@@ -142,7 +144,17 @@ typedef struct shell_ticket {
     uint32_t slot, job, cursor;
     uint64_t deadline;
 } shell_ticket;
-enum { TICKET_HELLO = 1, TICKET_CREATE, TICKET_FIND, TICKET_LIST, TICKET_FORK, TICKET_KV, TICKET_TABLE, TICKET_LOG, TICKET_SHUTDOWN };
+enum {
+    TICKET_HELLO = 1,
+    TICKET_CREATE,
+    TICKET_FIND,
+    TICKET_LIST,
+    TICKET_FORK,
+    TICKET_KV,
+    TICKET_TABLE,
+    TICKET_LOG,
+    TICKET_SHUTDOWN
+};
 
 typedef struct shell_call { /* of the GCS, on its way */
     wr_shell *shell;
@@ -156,7 +168,8 @@ typedef struct shell_call { /* of the GCS, on its way */
 
 struct wr_shell {
     shell_args args;
-    char token[WR_TOKEN_MAX + 1], socket_path[WR_PATH_MAX], gcs_target[WR_PATH_MAX + 8], gcs_socket[WR_PATH_MAX], gpu_ids[WR_GPUS_MAX][16];
+    char token[WR_TOKEN_MAX + 1], socket_path[WR_PATH_MAX], gcs_target[WR_PATH_MAX + 8],
+        gcs_socket[WR_PATH_MAX], gpu_ids[WR_GPUS_MAX][16];
     char hostname[256];
     wr_node_id node_id;
     uint64_t cluster_id;
@@ -214,8 +227,8 @@ struct wr_shell {
     } *gcs_events, **gcs_events_end;
     shell_call *gcs_calls;
 
-    wr_record_writer w; /* of the reply that is being built */
-    char lost_text[WR_ERROR_TEXT_MAX]; /* what wr_lost_fn says */
+    wr_record_writer w;                 /* of the reply that is being built */
+    char lost_text[WR_ERROR_TEXT_MAX];  /* what wr_lost_fn says */
     char spawn_text[WR_ERROR_TEXT_MAX]; /* why a worker could not be started */
     wr_status lost_status;
     uint32_t lost_worker;
@@ -223,9 +236,9 @@ struct wr_shell {
 };
 
 /* ---- shell.c: the pass, and what the core wants done ---- */
-void shell_drain(wr_shell *sh);              /* executes commands, sends messages */
-void shell_pass(wr_shell *sh);               /* keeper pass, facts, tick, drain, timer */
-void shell_soon(wr_shell *sh);               /* a pass as soon as the loop is free */
+void shell_drain(wr_shell *sh);                /* executes commands, sends messages */
+void shell_pass(wr_shell *sh);                 /* keeper pass, facts, tick, drain, timer */
+void shell_soon(wr_shell *sh);                 /* a pass as soon as the loop is free */
 void shell_in(wr_shell *sh, uint64_t ms);      /* a pass within that time */
 void shell_end(wr_shell *sh, const char *why); /* the cluster ends */
 void *shell_alloc(size_t bytes);
@@ -246,13 +259,25 @@ shell_conn *shell_ticket_take(wr_shell *sh, uint64_t ticket, shell_ticket *out);
 void shell_ticket_fail(wr_shell *sh, uint64_t ticket, wr_status status, const char *text);
 
 /* ---- ops*.c: OK: sh->w is the reply; AGAIN: it comes later; else the error ---- */
-typedef wr_status (*shell_op_fn)(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+typedef wr_status (*shell_op_fn)(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                                 wr_error *err);
 typedef struct shell_op {
     const char *name;
     shell_op_fn fn;
     bool pool; /* only for processes with a slot */
 } shell_op;
-extern const shell_op shell_ops_work[], shell_ops_view[];
+extern const shell_op shell_ops_work[], shell_ops_actors[], shell_ops_groups[], shell_ops_view[];
+/* Reading fields, and writing them; ops_work.c. */
+enum { NAME_MAX_BYTES = 512 };
+wr_status shell_want_bytes(const wr_record *body, const char *name, uint32_t least, uint32_t most,
+                           wr_record_value *out, wr_error *err);
+wr_status shell_want_handle(const wr_record *body, const char *name, uint64_t *out, wr_error *err);
+wr_status shell_read_resources(wr_shell *sh, const wr_record *body, const char *field, wr_res *out,
+                               wr_error *err);
+wr_status shell_read_class(wr_shell *sh, const shell_conn *conn, const wr_record *body, wr_class *out,
+                           wr_error *err);
+void shell_write_resources(wr_shell *sh, const char *name, const wr_res *res);
+wr_status shell_need_worker(const shell_conn *conn, wr_error *err);
 wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
 void shell_hello_started(wr_shell *sh, uint64_t ticket, uint32_t job);
 void shell_actor_reply(wr_shell *sh, const wr_core_cmd *cmd);
@@ -264,7 +289,8 @@ uint64_t shell_env_of(wr_shell *sh, const char *runtime_env);
 const char *shell_env_text(wr_shell *sh, uint64_t hash);
 
 /* ---- procs.c: processes of all kinds ---- */
-shell_proc *shell_proc_watch(wr_shell *sh, int pid, int pidfd, bool child); /* pidfd -1: opened here; NULL: gone */
+shell_proc *shell_proc_watch(wr_shell *sh, int pid, int pidfd,
+                             bool child); /* pidfd -1: opened here; NULL: gone */
 void shell_proc_close(shell_proc *proc);
 void shell_proc_status(wr_shell *sh, int pid, int status);
 void shell_procs_tick(wr_shell *sh);
@@ -281,10 +307,14 @@ void shell_spawn(wr_shell *sh, uint32_t worker);
 void shell_logs_named(wr_shell *sh, uint32_t worker); /* its process has its files open */
 void shell_worker_kill(wr_shell *sh, uint32_t worker);
 void shell_worker_forget(wr_shell *sh, uint32_t worker);
-wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
-wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
-wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
-wr_status shell_fork_exited(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                          wr_error *err);
+wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                          wr_error *err);
+wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                            wr_error *err);
+wr_status shell_fork_exited(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                            wr_error *err);
 
 /* ---- gcs.c ---- */
 wr_status shell_gcs_start(wr_shell *sh, wr_error *err); /* process (head) and link */
@@ -298,11 +328,12 @@ void shell_logs_add(wr_shell *sh, const char *path, uint32_t job, int pid, bool 
 void shell_logs_forget(wr_shell *sh, uint32_t job);
 void shell_logs_dead(wr_shell *sh, int pid);
 void shell_logs_tick(wr_shell *sh);
-wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
+wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                         wr_error *err);
 void shell_log_last(const char *path, char *out, size_t size); /* last lines of a file */
 
 /* ---- detect.c ---- */
 uint32_t shell_cpu_count(void);
-uint64_t shell_memory_limit(void); /* of the machine or the container, bytes */
+uint64_t shell_memory_limit(void);      /* of the machine or the container, bytes */
 uint32_t shell_gpu_count(wr_shell *sh); /* fills gpu_ids */
 void shell_node_ip(char out[64]);

@@ -194,8 +194,10 @@ def init(
             raise NotImplementedError(f"init({name}=...) is not built yet in Whipray")
     if include_dashboard:
         raise NotImplementedError("init(include_dashboard=True) is not built yet in Whipray")
-    if namespace is not None and (not isinstance(namespace, str) or not namespace):
-        raise ValueError(f"namespace must be a non-empty str, not {namespace!r}")
+    if namespace is not None and not isinstance(namespace, str):
+        raise TypeError(f"namespace must be a str, not {type(namespace).__name__}")
+    if namespace == "":
+        raise ValueError("namespace must not be empty")
     if job_config is not None and not isinstance(job_config, JobConfig):
         raise TypeError(f"job_config must be a JobConfig, not {type(job_config).__name__}")
     if configure_logging:

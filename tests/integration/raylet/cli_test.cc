@@ -40,13 +40,16 @@ class Cli : public testing::Test {
         int status = pclose(pipe);
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     }
-    bool Said(const std::string &text) const { return said_.find(text) != std::string::npos; }
+    bool Said(const std::string &text) const {
+        return said_.find(text) != std::string::npos;
+    }
     std::string dir_, said_;
 };
 
 TEST_F(Cli, StartStatusStop) {
     EXPECT_NE(0, Run("status")) << "no cluster";
-    ASSERT_EQ(0, Run("start --head --num-cpus 3 --resources '{\"blue\": 2, \"red\": 0.5}' --labels zone=a")) << said_;
+    ASSERT_EQ(0, Run("start --head --num-cpus 3 --resources '{\"blue\": 2, \"red\": 0.5}' --labels zone=a"))
+        << said_;
     EXPECT_EQ(0, Run("status -v")) << said_;
     EXPECT_TRUE(Said("CPU          0 / 3")) << said_;
     EXPECT_TRUE(Said("blue")) << said_;

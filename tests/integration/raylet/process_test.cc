@@ -55,7 +55,8 @@ TEST(RayletProcess, ADriverGetsASlotThePoolAndItsClasses) {
     wr_error err = {};
     ASSERT_EQ(WR_OK, wr_pool_open(hello.fd, &pool, &err)) << err.text;
     wr_proc *proc = nullptr;
-    ASSERT_EQ(WR_OK, wr_proc_attach(pool, static_cast<uint32_t>(hello.Int("slot")), static_cast<uint32_t>(hello.Int("epoch")), &proc, &err));
+    ASSERT_EQ(WR_OK, wr_proc_attach(pool, static_cast<uint32_t>(hello.Int("slot")),
+                                    static_cast<uint32_t>(hello.Int("epoch")), &proc, &err));
 
     auto open = [&](double cpus) {
         Fields f;
@@ -130,12 +131,12 @@ TEST(RayletProcess, AMalformedFrameEndsOnlyItsConnection) {
     Client good(r.socket());
     ASSERT_EQ(WR_OK, good.Hello(3).status);
     std::vector<std::string> bad = {
-        std::string("\xff\xff\xff\xff", 4) + std::string(64, 'x'),               /* length */
-        std::string("\x0c\0\0\0\x09\0\x01\0\0\0\0\0\0\0\0\0", 16),               /* type */
-        std::string("\x0c\0\0\0\x01\0\x07\0\0\0\0\0\0\0\0\0", 16),               /* version */
-        std::string("\x0e\0\0\0\x01\0\x01\0\x01\0\0\0\0\0\0\0\x05\0", 18),       /* record */
-        std::string("\x0e\0\0\0\x01\0\x01\0\x01\0\0\0\0\0\0\0\0\0", 18),         /* no op */
-        std::string("\x0e\0\0\0\x02\0\x01\0\x01\0\0\0\0\0\0\0\0\0", 18)};        /* a reply */
+        std::string("\xff\xff\xff\xff", 4) + std::string(64, 'x'),         /* length */
+        std::string("\x0c\0\0\0\x09\0\x01\0\0\0\0\0\0\0\0\0", 16),         /* type */
+        std::string("\x0c\0\0\0\x01\0\x07\0\0\0\0\0\0\0\0\0", 16),         /* version */
+        std::string("\x0e\0\0\0\x01\0\x01\0\x01\0\0\0\0\0\0\0\x05\0", 18), /* record */
+        std::string("\x0e\0\0\0\x01\0\x01\0\x01\0\0\0\0\0\0\0\0\0", 18),   /* no op */
+        std::string("\x0e\0\0\0\x02\0\x01\0\x01\0\0\0\0\0\0\0\0\0", 18)};  /* a reply */
     for (const std::string &bytes : bad) {
         for (bool greeted : {false, true}) {
             Client c(r.socket());
@@ -178,7 +179,12 @@ TEST(RayletProcess, AWorkerOrForkServerThatNobodyStartedIsRefused) {
     ASSERT_EQ("OK", r.ready);
     Client worker(r.socket()), server(r.socket());
     Fields f;
-    f.Str("op", "hello").Int("kind", 2).Str("token", kToken).Int("layout", 1).Int("protocol", 1).Bytes("cookie", std::string(16, 'c'));
+    f.Str("op", "hello")
+        .Int("kind", 2)
+        .Str("token", kToken)
+        .Int("layout", 1)
+        .Int("protocol", 1)
+        .Bytes("cookie", std::string(16, 'c'));
     EXPECT_EQ(WR_E_DENIED, worker.Call(f).status);
     EXPECT_EQ(WR_E_DENIED, server.Hello(4).status);
 }
@@ -222,7 +228,8 @@ TEST(RayletProcess, ADriverThatIsKilledReleasesItsSlotAndItsJob) {
     EXPECT_GT(pool_value("ports"), ports);
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
-    EXPECT_TRUE(Eventually([&] { return jobs() == 0 && pool_value("slots") == slots && pool_value("ports") == ports; }));
+    EXPECT_TRUE(Eventually(
+        [&] { return jobs() == 0 && pool_value("slots") == slots && pool_value("ports") == ports; }));
 }
 
 TEST(RayletProcess, TheGcsIsStartedAgainAndHasLostNothing) {
@@ -232,7 +239,11 @@ TEST(RayletProcess, TheGcsIsStartedAgainAndHasLostNothing) {
     ASSERT_EQ(WR_OK, tool.Hello(3).status);
     for (int round = 0; round < 3; round++) {
         Fields put;
-        put.Str("op", "kv_put").Bytes("ns", "test").Bytes("key", "k" + std::to_string(round)).Bytes("value", "v").Int("overwrite", 1);
+        put.Str("op", "kv_put")
+            .Bytes("ns", "test")
+            .Bytes("key", "k" + std::to_string(round))
+            .Bytes("value", "v")
+            .Int("overwrite", 1);
         ASSERT_EQ(WR_OK, tool.Call(put).status);
         pid_t gcs = static_cast<pid_t>(tool.Call("status").Int("gcs_pid"));
         ASSERT_EQ(0, kill(gcs, SIGKILL));

@@ -75,8 +75,8 @@ Reply Client::Call(Fields &fields) {
         reply.status = connect_status;
         return reply;
     }
-    reply.status = wr_frame_send(conn_, WR_FRAME_REQUEST, ++request_, record.data(), static_cast<uint32_t>(record.size()), -1,
-                                 deadline, &reply.err);
+    reply.status = wr_frame_send(conn_, WR_FRAME_REQUEST, ++request_, record.data(),
+                                 static_cast<uint32_t>(record.size()), -1, deadline, &reply.err);
     if (reply.status == WR_OK) {
         reply.status = wr_frame_receive(conn_, deadline, &frame, &reply.err);
     }
@@ -98,14 +98,26 @@ Reply Client::Call(const std::string &op) {
 
 Reply Client::Hello(int kind, const std::string &token, int layout, int protocol) {
     Fields f;
-    f.Str("op", "hello").Int("kind", kind).Str("token", token).Int("layout", layout).Int("protocol", protocol).Int("pid", getpid());
+    f.Str("op", "hello")
+        .Int("kind", kind)
+        .Str("token", token)
+        .Int("layout", layout)
+        .Int("protocol", protocol)
+        .Int("pid", getpid());
     return Call(f);
 }
 
 Reply Client::HelloDriver(const std::string &name_space) {
     Fields f;
-    f.Str("op", "hello").Int("kind", 1).Str("token", kToken).Int("layout", 1).Int("protocol", 1).Int("pid", getpid());
-    f.Map("job", [&](Fields &job) { job.Str("namespace", name_space).Str("language", "c").Str("cwd", "/").Str("python", ""); });
+    f.Str("op", "hello")
+        .Int("kind", 1)
+        .Str("token", kToken)
+        .Int("layout", 1)
+        .Int("protocol", 1)
+        .Int("pid", getpid());
+    f.Map("job", [&](Fields &job) {
+        job.Str("namespace", name_space).Str("language", "c").Str("cwd", "/").Str("python", "");
+    });
     return Call(f);
 }
 
@@ -135,9 +147,20 @@ Raylet::Raylet(std::vector<std::string> options) {
     int owner[2], ready_fds[2];
     EXPECT_EQ(0, pipe2(owner, O_CLOEXEC));
     EXPECT_EQ(0, pipe2(ready_fds, O_CLOEXEC));
-    std::vector<std::string> words = {WHIPRAY_BIN "/whipray-raylet", "--head", "--session-dir", session, "--token-file", token_file,
-                                      "--num-cpus", "2", "--log-file", session + "/raylet.log", "--owner-fd",
-                                      std::to_string(owner[0]), "--ready-fd", std::to_string(ready_fds[1])};
+    std::vector<std::string> words = {WHIPRAY_BIN "/whipray-raylet",
+                                      "--head",
+                                      "--session-dir",
+                                      session,
+                                      "--token-file",
+                                      token_file,
+                                      "--num-cpus",
+                                      "2",
+                                      "--log-file",
+                                      session + "/raylet.log",
+                                      "--owner-fd",
+                                      std::to_string(owner[0]),
+                                      "--ready-fd",
+                                      std::to_string(ready_fds[1])};
     words.insert(words.end(), options.begin(), options.end());
     std::vector<char *> argv;
     for (std::string &word : words) {

@@ -17,14 +17,30 @@ extern const char kToken[];
 // Builds a packed record: Fields().Str("op", "hello").Int("kind", 3)
 class Fields {
   public:
-    Fields() { wr_record_begin(&w_); }
-    ~Fields() { wr_record_done(&w_); }
+    Fields() {
+        wr_record_begin(&w_);
+    }
+    ~Fields() {
+        wr_record_done(&w_);
+    }
     Fields(const Fields &) = delete;
     Fields &operator=(const Fields &) = delete;
-    Fields &Int(const char *name, int64_t v) { wr_record_int(&w_, name, v); return *this; }
-    Fields &Real(const char *name, double v) { wr_record_double(&w_, name, v); return *this; }
-    Fields &Str(const char *name, const std::string &v) { wr_record_string(&w_, name, v.c_str()); return *this; }
-    Fields &Bytes(const char *name, const std::string &v) { wr_record_bytes(&w_, name, v.data(), v.size()); return *this; }
+    Fields &Int(const char *name, int64_t v) {
+        wr_record_int(&w_, name, v);
+        return *this;
+    }
+    Fields &Real(const char *name, double v) {
+        wr_record_double(&w_, name, v);
+        return *this;
+    }
+    Fields &Str(const char *name, const std::string &v) {
+        wr_record_string(&w_, name, v.c_str());
+        return *this;
+    }
+    Fields &Bytes(const char *name, const std::string &v) {
+        wr_record_bytes(&w_, name, v.data(), v.size());
+        return *this;
+    }
     Fields &Map(const char *name, const std::function<void(Fields &)> &fill) {
         wr_record_map_begin(&w_, name);
         fill(*this);
@@ -62,7 +78,9 @@ class Client {
     bool HungUp(); // waits for the end of the connection
     void Raw(const std::string &bytes);
     void Close();
-    bool connected() const { return conn_ != nullptr; }
+    bool connected() const {
+        return conn_ != nullptr;
+    }
     wr_status connect_status = WR_OK;
 
   private:
@@ -76,11 +94,13 @@ class Raylet {
     ~Raylet();
     Raylet(const Raylet &) = delete;
     Raylet &operator=(const Raylet &) = delete;
-    std::string ready;   // the line of the ready pipe
-    std::string socket() const { return session + "/sockets/raylet"; }
+    std::string ready; // the line of the ready pipe
+    std::string socket() const {
+        return session + "/sockets/raylet";
+    }
     std::string Log() const;
     void EndOwner();
-    int Wait();          // exit status as waitpid gives it
+    int Wait(); // exit status as waitpid gives it
     std::string dir, session;
     pid_t pid = -1;
 

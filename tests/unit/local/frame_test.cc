@@ -74,9 +74,11 @@ TEST(Frame, AMalformedFrameIsRefusedWithAReasonAsSoonAsItsHeaderIsThere) {
         wr_status status;
         const char *text;
     };
-    for (const Case &c : {Case{0, {3, 0, 0, 0}, WR_E_PROTOCOL, "length"}, Case{0, {0xff, 0xff, 0xff, 0xff}, WR_E_PROTOCOL, "length"},
-                          Case{4, {9}, WR_E_PROTOCOL, "type"}, Case{4, {0}, WR_E_PROTOCOL, "type"},
-                          Case{6, {2}, WR_E_PROTOCOL, "version"}, Case{16, {0xff, 0xff}, WR_E_CORRUPT, "field"}}) {
+    for (const Case &c :
+         {Case{0, {3, 0, 0, 0}, WR_E_PROTOCOL, "length"},
+          Case{0, {0xff, 0xff, 0xff, 0xff}, WR_E_PROTOCOL, "length"}, Case{4, {9}, WR_E_PROTOCOL, "type"},
+          Case{4, {0}, WR_E_PROTOCOL, "type"}, Case{6, {2}, WR_E_PROTOCOL, "version"},
+          Case{16, {0xff, 0xff}, WR_E_CORRUPT, "field"}}) {
         std::vector<uint8_t> bytes = Frame(WR_FRAME_REQUEST, 5, Record("x"));
         std::copy(c.bytes.begin(), c.bytes.end(), bytes.begin() + static_cast<long>(c.at));
         wr_frame f;
@@ -94,8 +96,9 @@ TEST(Frame, TravelsBothWaysWithADescriptor) {
     int pipe_fds[2];
     ASSERT_EQ(0, pipe2(pipe_fds, O_CLOEXEC));
     std::vector<uint8_t> record = Record("with a descriptor");
-    ASSERT_EQ(WR_OK, wr_frame_send(p.a, WR_FRAME_REPLY, 1, record.data(), static_cast<uint32_t>(record.size()), pipe_fds[1],
-                                   wr_clock_ns() + kSecond, nullptr));
+    ASSERT_EQ(WR_OK,
+              wr_frame_send(p.a, WR_FRAME_REPLY, 1, record.data(), static_cast<uint32_t>(record.size()),
+                            pipe_fds[1], wr_clock_ns() + kSecond, nullptr));
     wr_frame f;
     ASSERT_EQ(WR_OK, wr_frame_receive(p.b, wr_clock_ns() + kSecond, &f, nullptr));
     int fd = wr_frame_take_fd(p.b);
@@ -116,7 +119,8 @@ TEST(Frame, ALongFrameAndManyShortOnesArriveInOrder) {
     std::thread sender([&] {
         for (uint64_t i = 0; i < 200; i++) {
             std::vector<uint8_t> record = Record(i % 50 == 7 ? long_text : std::to_string(i));
-            EXPECT_EQ(WR_OK, wr_frame_send(p.a, WR_FRAME_REQUEST, i, record.data(), static_cast<uint32_t>(record.size()), -1,
+            EXPECT_EQ(WR_OK, wr_frame_send(p.a, WR_FRAME_REQUEST, i, record.data(),
+                                           static_cast<uint32_t>(record.size()), -1,
                                            wr_clock_ns() + 20 * kSecond, nullptr));
         }
     });
@@ -140,8 +144,8 @@ TEST(Frame, AReceiveEndsAtItsDeadlineAndAtTheHangUp) {
     p.a = nullptr;
     EXPECT_EQ(WR_E_UNAVAILABLE, wr_frame_receive(p.b, UINT64_MAX, &f, nullptr));
     std::vector<uint8_t> record = Record("x");
-    EXPECT_EQ(WR_E_UNAVAILABLE, wr_frame_send(p.b, WR_FRAME_REQUEST, 1, record.data(), static_cast<uint32_t>(record.size()), -1,
-                                              UINT64_MAX, nullptr));
+    EXPECT_EQ(WR_E_UNAVAILABLE, wr_frame_send(p.b, WR_FRAME_REQUEST, 1, record.data(),
+                                              static_cast<uint32_t>(record.size()), -1, UINT64_MAX, nullptr));
 }
 
 TEST(Frame, ASendToAFullPeerEndsAtItsDeadline) {
@@ -149,8 +153,8 @@ TEST(Frame, ASendToAFullPeerEndsAtItsDeadline) {
     std::vector<uint8_t> record = Record(std::string(1000000, 'x'));
     wr_status status = WR_OK;
     for (int i = 0; i < 100 && status == WR_OK; i++) {
-        status = wr_frame_send(p.a, WR_FRAME_REQUEST, 1, record.data(), static_cast<uint32_t>(record.size()), -1,
-                               wr_clock_ns() + 1000000, nullptr);
+        status = wr_frame_send(p.a, WR_FRAME_REQUEST, 1, record.data(), static_cast<uint32_t>(record.size()),
+                               -1, wr_clock_ns() + 1000000, nullptr);
     }
     EXPECT_EQ(WR_E_TIMEOUT, status);
 }
@@ -158,9 +162,11 @@ TEST(Frame, ASendToAFullPeerEndsAtItsDeadline) {
 TEST(Frame, ConnectingToNobodyIsUnavailableAndNamesThePath) {
     wr_frame_conn *conn = nullptr;
     wr_error err = {};
-    EXPECT_EQ(WR_E_UNAVAILABLE, wr_frame_connect("/tmp/no-such-folder/raylet", wr_clock_ns() + kSecond, &conn, &err));
+    EXPECT_EQ(WR_E_UNAVAILABLE,
+              wr_frame_connect("/tmp/no-such-folder/raylet", wr_clock_ns() + kSecond, &conn, &err));
     EXPECT_NE(nullptr, strstr(err.text, "/tmp/no-such-folder/raylet"));
-    EXPECT_EQ(WR_E_INVALID, wr_frame_connect(std::string(200, 'p').c_str(), wr_clock_ns() + kSecond, &conn, &err));
+    EXPECT_EQ(WR_E_INVALID,
+              wr_frame_connect(std::string(200, 'p').c_str(), wr_clock_ns() + kSecond, &conn, &err));
 }
 
 TEST(Frame, ConnectsToAListenerOfTheSameUser) {

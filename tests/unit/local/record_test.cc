@@ -12,7 +12,9 @@ namespace {
 
 struct Writer {
     wr_record_writer w = {};
-    ~Writer() { wr_record_done(&w); }
+    ~Writer() {
+        wr_record_done(&w);
+    }
     std::vector<uint8_t> Finish() {
         const uint8_t *bytes = nullptr;
         uint32_t count = 0;
@@ -124,7 +126,8 @@ TEST(Record, AbsentOrMistypedFieldsGiveTheFallback) {
 TEST(Record, EveryTruncationIsRefused) {
     std::vector<uint8_t> bytes = Sample();
     for (size_t n = 0; n < bytes.size(); n++) {
-        std::vector<uint8_t> cut(bytes.begin(), bytes.begin() + static_cast<long>(n)); /* own block: ASan sees overreads */
+        std::vector<uint8_t> cut(bytes.begin(),
+                                 bytes.begin() + static_cast<long>(n)); /* own block: ASan sees overreads */
         wr_record r;
         wr_error err = {};
         EXPECT_EQ(WR_E_CORRUPT, wr_record_check(cut.data(), cut.size(), &r, &err)) << n;

@@ -63,11 +63,14 @@ TEST(Actors, OneIsRestartedWithinItsLimitAndThenDead) {
     /* First the port says so, then the dead is reaped, then heads go back, then it is open again. */
     std::vector<wr_core_cmd_type> order;
     for (const sim::Cmd &cmd : n->log) {
-        if (cmd.type == WR_CMD_SLOT_DEAD || ((cmd.type == WR_CMD_PORT_STATE || cmd.type == WR_CMD_REWIND) && cmd.port == port)) {
+        if (cmd.type == WR_CMD_SLOT_DEAD ||
+            ((cmd.type == WR_CMD_PORT_STATE || cmd.type == WR_CMD_REWIND) && cmd.port == port)) {
             order.push_back(cmd.type);
         }
     }
-    EXPECT_EQ((std::vector<wr_core_cmd_type>{WR_CMD_PORT_STATE, WR_CMD_SLOT_DEAD, WR_CMD_REWIND, WR_CMD_PORT_STATE}), order);
+    EXPECT_EQ((std::vector<wr_core_cmd_type>{WR_CMD_PORT_STATE, WR_CMD_SLOT_DEAD, WR_CMD_REWIND,
+                                             WR_CMD_PORT_STATE}),
+              order);
     EXPECT_FALSE(n->Saw(WR_CMD_PORT_FAIL, port));
     n->Die(n->WorkerOfActor(a), "was ended by signal 11");
     EXPECT_EQ(static_cast<uint32_t>(WR_ACTOR_DEAD), n->ActorInfo(a).state);

@@ -114,7 +114,8 @@ TEST(Classes, JobsShareTheNodeWhateverTheirNumberOfClasses) {
     sim::Cluster c;
     Node *n = c.Add("CPU=4,memory=100", 4);
     uint32_t greedy = n->Job(), modest = n->Job();
-    uint16_t a = n->Class(greedy, "CPU=1"), a2 = n->Class(greedy, "CPU=1,memory=1"), b = n->Class(modest, "CPU=1");
+    uint16_t a = n->Class(greedy, "CPU=1"), a2 = n->Class(greedy, "CPU=1,memory=1"),
+             b = n->Class(modest, "CPU=1");
     n->Queue(a, 1000000);
     n->Queue(a2, 1000000);
     ASSERT_EQ(4u, n->WorkersOf(a).size());
@@ -201,7 +202,8 @@ TEST(Workers, OneThatHasDevicesIsStartedWithThemAndNotUsedWithOthers) {
     sim::Cluster c;
     Node *n = c.Add("CPU=4,GPU=2", 4);
     uint32_t job = n->Job();
-    uint16_t gpu = n->Class(job, "CPU=1,GPU=1"), cpu = n->Class(job, "CPU=1"), half = n->Class(job, "GPU=0.5");
+    uint16_t gpu = n->Class(job, "CPU=1,GPU=1"), cpu = n->Class(job, "CPU=1"),
+             half = n->Class(job, "GPU=0.5");
     n->Queue(gpu, 2);
     std::vector<uint32_t> workers = n->WorkersOf(gpu);
     ASSERT_EQ(2u, workers.size());

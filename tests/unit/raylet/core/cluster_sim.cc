@@ -10,7 +10,8 @@ wr_span Span(const std::string &text) {
 }
 } // namespace
 
-Node::Node(Cluster *c, uint32_t connection, const std::string &resources, uint32_t num_cpus, uint32_t prestart)
+Node::Node(Cluster *c, uint32_t connection, const std::string &resources, uint32_t num_cpus,
+           uint32_t prestart)
     : cluster(c), conn(connection) {
     wr_raylet_core_opts opts = {};
     opts.node.resources = Span(resources);
@@ -40,7 +41,8 @@ uint32_t Node::Job(wr_language language) {
     wr_job_info info = {};
     wr_error err = {};
     uint64_t ticket = 1000 + next_slot;
-    EXPECT_EQ(WR_OK, wr_raylet_core_job_start(core, cluster->now, ticket, &nonce, &info, language, 0, next_slot++, &err));
+    EXPECT_EQ(WR_OK, wr_raylet_core_job_start(core, cluster->now, ticket, &nonce, &info, language, 0,
+                                              next_slot++, &err));
     cluster->Settle();
     const Cmd *cmd = Last(WR_CMD_JOB_STARTED);
     EXPECT_NE(nullptr, cmd);
@@ -70,15 +72,16 @@ uint16_t Node::Class(uint32_t job, const std::string &resources, const wr_strate
     return port;
 }
 
-uint32_t Node::Actor(uint32_t job, const std::string &held, int max_restarts, const std::string &name, bool detached,
-                     uint64_t ticket, bool get_if_exists, const wr_strategy *strategy) {
+uint32_t Node::Actor(uint32_t job, const std::string &held, int max_restarts, const std::string &name,
+                     bool detached, uint64_t ticket, bool get_if_exists, const wr_strategy *strategy) {
     wr_core_actor_spec spec = {};
     spec.port = next_port++;
     spec.handle = next_handle++ << 32 | 7;
     spec.ctor = next_handle++ << 32 | 8;
     spec.cls = MakeClass(job, held, strategy);
     if (held.empty()) {
-        EXPECT_EQ(WR_OK, wr_res_parse(wr_raylet_core_names(core), wr_span_text("CPU=1"), &spec.cls.place, nullptr));
+        EXPECT_EQ(WR_OK,
+                  wr_res_parse(wr_raylet_core_names(core), wr_span_text("CPU=1"), &spec.cls.place, nullptr));
     }
     uint32_t inc = wr_raylet_core_inc(core);
     memcpy(spec.id.bytes, &inc, 4);
@@ -93,7 +96,8 @@ uint32_t Node::Actor(uint32_t job, const std::string &held, int max_restarts, co
     spec.name_space = "ns";
     wr_error err = {};
     uint32_t actor = WR_CORE_NONE;
-    EXPECT_EQ(WR_OK, wr_raylet_core_actor_create(core, cluster->now, ticket, &spec, &actor, &err)) << err.text;
+    EXPECT_EQ(WR_OK, wr_raylet_core_actor_create(core, cluster->now, ticket, &spec, &actor, &err))
+        << err.text;
     cluster->Settle();
     return actor;
 }
@@ -174,7 +178,8 @@ void Node::Ask(uint32_t worker) {
     } else if (a.kind == decltype(a.kind)::WR_ASSIGNED_ACTOR && auto_ready) {
         wr_core_actor_info info;
         if (wr_raylet_core_actor_info(core, a.actor, &info) && !info.ready) {
-            wr_raylet_core_actor_ready(core, cluster->now, worker, ctor_ok, ctor_ok ? nullptr : "ValueError: no");
+            wr_raylet_core_actor_ready(core, cluster->now, worker, ctor_ok,
+                                       ctor_ok ? nullptr : "ValueError: no");
         }
     }
 }
@@ -215,7 +220,8 @@ void Node::Execute(const Cmd &cmd, const wr_cluster_msg *msg) {
                 queued[cmd.port]--;
             }
         }
-        wr_raylet_core_taken(core, cluster->now, cmd.port, cmd.node, cmd.tag, tasks.data(), static_cast<uint32_t>(tasks.size()));
+        wr_raylet_core_taken(core, cluster->now, cmd.port, cmd.node, cmd.tag, tasks.data(),
+                             static_cast<uint32_t>(tasks.size()));
         break;
     }
     case WR_CMD_PUT_BACK:
@@ -262,7 +268,8 @@ void Node::Run() {
         } else if (auto_start) {
             slot_of[worker] = next_slot;
             worker_of[next_slot] = worker;
-            wr_raylet_core_worker_hello(core, cluster->now, worker, next_slot, 5000 + static_cast<int>(next_slot));
+            wr_raylet_core_worker_hello(core, cluster->now, worker, next_slot,
+                                        5000 + static_cast<int>(next_slot));
             next_slot++;
         } else {
             spawned_.push_back(worker);
@@ -286,8 +293,9 @@ void Node::Run() {
     wr_raylet_core_cmds(core, &count);
     for (; i < count; i++) {
         const wr_core_cmd *all = wr_raylet_core_cmds(core, &count);
-        Cmd cmd = {all[i].type, all[i].flag, all[i].port, all[i].slot,   all[i].word,   all[i].worker, all[i].count,
-                   all[i].node, all[i].job,  all[i].handle, all[i].ticket, all[i].tag,  all[i].status, all[i].text};
+        Cmd cmd = {all[i].type,   all[i].flag,  all[i].port,   all[i].slot, all[i].word,
+                   all[i].worker, all[i].count, all[i].node,   all[i].job,  all[i].handle,
+                   all[i].ticket, all[i].tag,   all[i].status, all[i].text};
         log.push_back(cmd);
         Execute(cmd, all[i].msg);
         wr_raylet_core_cmds(core, &count);
@@ -328,7 +336,8 @@ std::vector<uint32_t> Node::WorkersOf(uint16_t port) const {
     uint32_t cursor = 0, worker;
     while (wr_raylet_core_worker_next(core, &cursor, &worker)) {
         wr_core_worker_info info;
-        if (wr_raylet_core_worker_info(core, worker, &info) && info.state == WR_CW_CLASS && info.port == port) {
+        if (wr_raylet_core_worker_info(core, worker, &info) && info.state == WR_CW_CLASS &&
+            info.port == port) {
             out.push_back(worker);
         }
     }
@@ -409,7 +418,8 @@ Cluster::~Cluster() {
 }
 
 Node *Cluster::Add(const std::string &resources, uint32_t num_cpus, uint32_t prestart) {
-    nodes.push_back(std::make_unique<Node>(this, static_cast<uint32_t>(nodes.size() + 1), resources, num_cpus, prestart));
+    nodes.push_back(
+        std::make_unique<Node>(this, static_cast<uint32_t>(nodes.size() + 1), resources, num_cpus, prestart));
     Node *node = nodes.back().get();
     wr_raylet_core_connected(node->core, now, 1, 77, true);
     Settle();
@@ -431,7 +441,8 @@ void Cluster::DeliverFromGcs() {
             bool mine = item.dest == WR_DEST_CONN(node->conn) ||
                         (wr_raylet_core_inc(node->core) != 0 && item.dest == wr_raylet_core_inc(node->core));
             wr_cluster_msg *copy = nullptr;
-            if (mine && item.msg->type != WR_MSG_HELLO && wr_cluster_msg_dup(item.msg, &copy, nullptr) == WR_OK) {
+            if (mine && item.msg->type != WR_MSG_HELLO &&
+                wr_cluster_msg_dup(item.msg, &copy, nullptr) == WR_OK) {
                 node->inbox.emplace_back(WR_DEST_GCS, copy);
             }
         }

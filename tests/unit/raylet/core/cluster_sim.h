@@ -34,16 +34,20 @@ class Cluster;
 class Node {
   public:
     Node(Cluster *cluster, uint32_t conn, const std::string &resources, uint32_t num_cpus, uint32_t prestart);
-    ~Node() { wr_raylet_core_free(core); }
+    ~Node() {
+        wr_raylet_core_free(core);
+    }
 
     // Facts: what waits in a class, and what a worker does.
     void Queue(uint16_t port, uint64_t tasks);
     uint32_t Job(wr_language language = WR_LANGUAGE_PYTHON);
     uint16_t Class(uint32_t job, const std::string &resources, const wr_strategy *strategy = nullptr);
     wr_class MakeClass(uint32_t job, const std::string &resources, const wr_strategy *strategy = nullptr);
-    uint32_t Actor(uint32_t job, const std::string &held, int max_restarts, const std::string &name = "", bool detached = false,
-                   uint64_t ticket = 0, bool get_if_exists = false, const wr_strategy *strategy = nullptr);
-    wr_pg_id Group(uint32_t job, const std::vector<std::string> &bundles, wr_pg_strategy strategy = WR_PG_PACK);
+    uint32_t Actor(uint32_t job, const std::string &held, int max_restarts, const std::string &name = "",
+                   bool detached = false, uint64_t ticket = 0, bool get_if_exists = false,
+                   const wr_strategy *strategy = nullptr);
+    wr_pg_id Group(uint32_t job, const std::vector<std::string> &bundles,
+                   wr_pg_strategy strategy = WR_PG_PACK);
 
     void Tick();
     void Die(uint32_t worker, const std::string &text = "killed");
@@ -65,18 +69,18 @@ class Node {
     Cluster *cluster;
     uint32_t conn;
     std::vector<Cmd> log;
-    std::map<uint32_t, wr_activity> busy;   // worker -> what it does between ticks
-    std::set<uint32_t> deaf;                // workers in the middle of a task: do not come for assignments
+    std::map<uint32_t, wr_activity> busy; // worker -> what it does between ticks
+    std::set<uint32_t> deaf;              // workers in the middle of a task: do not come for assignments
     std::map<uint16_t, uint64_t> queued;
-    std::map<uint32_t, uint32_t> slot_of;   // worker -> slot
-    std::map<uint32_t, uint32_t> worker_of; // slot -> worker
-    std::set<uint32_t> running;             // took a task that is counted
+    std::map<uint32_t, uint32_t> slot_of;    // worker -> slot
+    std::map<uint32_t, uint32_t> worker_of;  // slot -> worker
+    std::set<uint32_t> running;              // took a task that is counted
     std::map<uint32_t, uint16_t> asked_port; // worker -> port of its last assignment
-    std::map<uint64_t, uint64_t> watches;   // handle -> tag
+    std::map<uint64_t, uint64_t> watches;    // handle -> tag
     std::deque<std::pair<uint64_t, wr_cluster_msg *>> inbox;
     std::map<uint64_t, std::string> cells;  // handle -> "queued", "sent", or its result
     std::map<uint64_t, wr_task_id> foreign; // handle -> id
-    bool auto_start = true;  // spawned workers say hello
+    bool auto_start = true;                 // spawned workers say hello
     bool start_fails = false;
     bool ctor_ok = true, auto_ready = true;
     uint32_t next_slot = 1;

@@ -55,7 +55,8 @@ TEST(Jobs, OneWhoseDriverLeftBeforeItBeganIsForgotten) {
     c.gcs_away = true;
     wr_nonce nonce = {};
     wr_job_info info = {};
-    ASSERT_EQ(WR_OK, wr_raylet_core_job_start(n->core, c.now, 42, &nonce, &info, WR_LANGUAGE_PYTHON, 0, 3, nullptr));
+    ASSERT_EQ(WR_OK,
+              wr_raylet_core_job_start(n->core, c.now, 42, &nonce, &info, WR_LANGUAGE_PYTHON, 0, 3, nullptr));
     c.Settle();
     wr_raylet_core_job_abandon(n->core, 42);
     EXPECT_EQ(0u, n->Counts().jobs);
