@@ -342,10 +342,10 @@ void core_schedule(wr_raylet_core *core, wr_time_ns now) {
     core_actor_place(core, now);
 
     wr_res kept, virtual_left = core->available;
-    bool keep = core_oldest_wish(core, now, &kept);
-    if (keep && !wr_res_fits(&core->available, &kept)) {
+    bool keep = false, wished = core_oldest_wish(core, now, &kept, &keep);
+    if (wished && !wr_res_fits(&core->available, &kept)) {
         wr_class wish = {.resources = kept};
-        core_recall(core, now, &wish, NULL, false);
+        core_recall(core, now, &wish, NULL, !keep);
     }
     for (uint32_t i = 0; i < core->class_count; i++) {
         core_class *c = core->classes[i];
@@ -369,7 +369,7 @@ void core_schedule(wr_raylet_core *core, wr_time_ns now) {
         c->waits = !fits;
         if (!fits) {
             wr_fair_passed(core->fair, c->cls.job, order[i].key);
-            if (order[i].reserve) {
+            if (order[i].reserve && core_keeps(c->waits_since, now)) {
                 break;
             }
         }

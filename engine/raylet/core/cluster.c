@@ -1,4 +1,5 @@
-/* What passes between this node and the GCS: membership, REREG, SYNC (N5; rules S4, M4, A1, T1 of engine/gcs/README.md). */
+/* What passes between this node and the GCS: membership, REREG, SYNC (N5; rules S4, M4, A1, T1 of
+ * engine/gcs/README.md). */
 #include "raylet/core/state.h"
 
 #include <stdio.h>
@@ -303,8 +304,9 @@ void core_cluster_tick(wr_raylet_core *core, wr_time_ns now) {
         waits = core->classes[i] != NULL && (core->classes[i]->waits || core->classes[i]->demand > 0);
     }
     bool answers = core->used_count > 0 || core->received_count > 0;
+    bool keep;
     wr_res wish; /* while the GCS waits for room on our behalf, it hears of room soon */
-    wr_time_ns step = core_oldest_wish(core, now, &wish) ? SYNC_SOON_NS : WR_SYNC_NS;
+    wr_time_ns step = core_oldest_wish(core, now, &wish, &keep) ? SYNC_SOON_NS : WR_SYNC_NS;
     if ((core->sync_dirty || waits || answers) && (core->last_sync == 0 || now - core->last_sync >= step)) {
         sync(core, now);
     }

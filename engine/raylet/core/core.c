@@ -133,8 +133,9 @@ static wr_time_ns next_tick(const wr_raylet_core *core, wr_time_ns now) {
             step = WR_CORE_SLICE_NS / 4;
         }
     }
+    bool keep;
     wr_res wish;
-    if (step > WR_CORE_SLICE_NS / 4 && core_oldest_wish(core, now, &wish)) {
+    if (step > WR_CORE_SLICE_NS / 4 && core_oldest_wish(core, now, &wish, &keep)) {
         step = WR_CORE_SLICE_NS / 4;
     }
     return now + step;

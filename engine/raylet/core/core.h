@@ -28,6 +28,11 @@ WR_BEGIN_DECLS
 #define WR_CORE_DRAIN_NS (30ull * 1000 * 1000 * 1000) /* an actor out of scope is killed after */
 #define WR_CORE_RETURN_NS (400ull * 1000 * 1000)      /* foreign tasks without room go back after (T3) */
 #define WR_CORE_QUERY_NS (20ull * 1000 * 1000 * 1000) /* a question to the GCS fails after */
+/* Room is kept free for who waits longest, but only for the first part of each period: what runs may itself wait
+ * for what
+ * would have to wait behind. */
+#define WR_CORE_KEEP_NS (2000ull * 1000 * 1000)
+#define WR_CORE_KEEP_PERIOD_NS (10ull * 1000 * 1000 * 1000)
 enum { WR_CORE_SPAWN_FAILURES_MAX = 3, WR_CORE_NONE = 0xffffffffu, WR_CORE_WORKERS_MAX = 1000 };
 
 typedef struct wr_raylet_core wr_raylet_core;
@@ -56,12 +61,12 @@ typedef enum wr_core_cmd_type {
     WR_CMD_REWIND,     /* port */
     WR_CMD_SLOT_DEAD, /* slot, worker (or NONE), job; status, text: what tasks without retries get; flag: its calls wait
                          for a restart */
-    WR_CMD_SPAWN,     /* worker */
-    WR_CMD_KILL,      /* worker: SIGKILL to its process */
-    WR_CMD_FORGET,    /* worker: nobody asks for it any more */
-    WR_CMD_HOLD,      /* handle */
-    WR_CMD_DROP,      /* handle */
-    WR_CMD_WATCH,     /* handle, tag */
+    WR_CMD_SPAWN,  /* worker */
+    WR_CMD_KILL,   /* worker: SIGKILL to its process */
+    WR_CMD_FORGET, /* worker: nobody asks for it any more */
+    WR_CMD_HOLD,   /* handle */
+    WR_CMD_DROP,   /* handle */
+    WR_CMD_WATCH,  /* handle, tag */
     WR_CMD_REPLY, /* ticket, status, text, worker = index of the actor or group, if the answer is about one */
     WR_CMD_NAMES, /* ticket, msg: answer to a list of names (WR_MSG_NAMES) */
     WR_CMD_JOB_STARTED, /* ticket, job */

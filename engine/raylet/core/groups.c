@@ -270,7 +270,11 @@ void core_group_message(wr_raylet_core *core, wr_time_ns now, const wr_cluster_m
     core_schedule(core, now);
 }
 
-bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out) {
+bool core_keeps(wr_time_ns since, wr_time_ns now) {
+    return now < since || (now - since) % WR_CORE_KEEP_PERIOD_NS < WR_CORE_KEEP_NS;
+}
+
+bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out, bool *out_keep) {
     /* What tasks may ever give back: all that neither actors nor bundles hold. */
     wr_res possible = core->available;
     for (uint32_t i = 0; i < core->worker_count; i++) {
@@ -308,7 +312,7 @@ bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out) {
             *out = a->spec.cls.resources;
         }
     }
-    (void)now;
+    *out_keep = oldest != UINT64_MAX && core_keeps(oldest, now);
     return oldest != UINT64_MAX;
 }
 

@@ -273,7 +273,9 @@ void core_group_forget(wr_raylet_core *core, core_group *group);
 void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *pg, uint32_t index,
                           bool removed);
 /* The oldest thing of this node's that the GCS cannot place for want of room here; false: none. */
-bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out);
+bool core_oldest_wish(const wr_raylet_core *core, wr_time_ns now, wr_res *out,
+                      bool *out_keep /* room is kept for it */);
+bool core_keeps(wr_time_ns since, wr_time_ns now);
 
 /* ---- jobs.c ---- */
 core_job *core_job_of(const wr_raylet_core *core, uint32_t number);

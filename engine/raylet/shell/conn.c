@@ -72,7 +72,10 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 
 static void want(shell_conn *conn) {
     int events = UV_READABLE | UV_DISCONNECT | (conn->out_sent < conn->out_used ? UV_WRITABLE : 0);
-    uv_poll_start(&conn->poll, events, on_poll);
+    if (events != conn->events) {
+        conn->events = events;
+        uv_poll_start(&conn->poll, events, on_poll);
+    }
 }
 
 static void flush(shell_conn *conn) {
@@ -400,10 +403,11 @@ static void on_connection(uv_poll_t *poll, int status, int events) {
     for (;;) {
         int fd = accept4(sh->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) {
+            if (errno == EMFILE || errno == ENFILE) { /* it waits; the next pass looks again */
                 WR_LOG_ERROR("conn.no_descriptors", "text=%s",
                              "a connection waits: no file descriptor is left");
-                uv_sleep(10); /* the listener stays readable: do not spin */
+                uv_poll_stop(poll);
+                sh->listen_paused = true;
             }
             return;
         }
@@ -433,6 +437,12 @@ static void on_connection(uv_poll_t *poll, int status, int events) {
             refuse(conn, 0, &err);
             want(conn);
         }
+    }
+}
+
+void shell_listen_again(wr_shell *sh) {
+    if (sh->listen_paused && uv_poll_start(&sh->listener, UV_READABLE, on_connection) == 0) {
+        sh->listen_paused = false;
     }
 }
 

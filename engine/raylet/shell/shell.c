@@ -397,6 +397,7 @@ void shell_pass(wr_shell *sh) {
         uv_timer_start(&sh->timer, on_timer, 2, 0);
         return;
     }
+    shell_listen_again(sh);
     bool more = wr_keeper_pass(sh->keeper);
     keeper_events(sh, now);
     read_facts(sh, now);

@@ -90,7 +90,7 @@ struct shell_conn {
     int fds[WR_FRAME_FDS_MAX];
     uint32_t fd_count;
     bool hello, bye, closing, flush_close;
-    int kind, pid;
+    int kind, pid, events; /* events: what the loop looks for */
     uint32_t slot, epoch, worker, job;
     shell_proc *proc;
     shell_fork *fork;
@@ -179,7 +179,7 @@ struct wr_shell {
     uv_signal_t sigterm, sigint;
     uv_poll_t listener, owner;
     int listen_fd;
-    bool owner_polled, ending, ready_told, again;
+    bool owner_polled, listen_paused, ending, ready_told, again;
     uint64_t end_at, started_at;
     pthread_t bell_thread;
     bool bell_running;
@@ -247,6 +247,7 @@ void shell_reserve(void **items, uint32_t *capacity, uint32_t need, size_t bytes
 
 /* ---- conn.c ---- */
 wr_status shell_listen(wr_shell *sh, wr_error *err);
+void shell_listen_again(wr_shell *sh); /* after descriptors were used up */
 void shell_conn_close(shell_conn *conn);
 shell_conn *shell_conn_of(wr_shell *sh, uint64_t id);
 /* Sends sh->w as the reply (or writes its failure). */

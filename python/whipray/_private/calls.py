@@ -158,13 +158,19 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
             f"cancel() takes an ObjectRef or an ObjectRefGenerator, not {type(ref).__name__}"
         )
     sessions.require()
-    if force:  # first: an actor refuses it
-        _ask_to_cancel(ref, force=True, recursive=recursive)
-    state, _, _ = _core.cancel_local(ref)
-    if state != "cancelled" and not force and not _core.ready(ref):
-        _ask_to_cancel(ref, force=False, recursive=recursive)
+    if not force:
+        state, _, _ = _core.cancel_local(ref)
+        if state != "cancelled" and not _core.ready(ref):
+            _ask_to_cancel(ref, force=False, recursive=recursive)
+        return
+    # The raylet first: an actor refuses force. The task may begin between the two questions.
+    while not _ask_to_cancel(ref, force=True, recursive=recursive):
+        state, _, _ = _core.cancel_local(ref)
+        if state != "running" or _core.ready(ref):
+            return
 
 
-def _ask_to_cancel(ref: Any, *, force: bool, recursive: bool) -> None:
-    """Tell the raylet that a running task is to be interrupted or ended."""
-    sessions.call("cancel", handle=ref.handle, force=int(force), recursive=int(recursive))
+def _ask_to_cancel(ref: Any, *, force: bool, recursive: bool) -> bool:
+    """Have a running task interrupted or ended by the raylet; False: it does not run."""
+    reply = sessions.call("cancel", handle=ref.handle, force=int(force), recursive=int(recursive))
+    return bool(reply.get("asked"))

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -276,4 +277,21 @@ TEST(RayletProcess, NonsenseInOptionsIsRefusedByName) {
     Raylet cpus({"--num-cpus", "many"}), resources({"--resources", "a=b"});
     EXPECT_NE(std::string::npos, cpus.ready.find("num-cpus")) << cpus.ready;
     EXPECT_EQ(0u, resources.ready.find("ERROR")) << resources.ready;
+}
+
+TEST(RayletProcess, UsedUpDescriptorsMakeNewcomersWaitAndDisturbNobodyElse) {
+    Raylet r({}, 64);
+    ASSERT_EQ("OK", r.ready);
+    Client good(r.socket());
+    ASSERT_EQ(WR_OK, good.Hello(3).status);
+    {
+        std::vector<std::unique_ptr<Client>> crowd;
+        for (int i = 0; i < 100; i++) {
+            crowd.push_back(std::make_unique<Client>(r.socket()));
+        }
+        EXPECT_TRUE(Eventually([&] { return r.Log().find("no_descriptors") != std::string::npos; }));
+        EXPECT_EQ(WR_OK, good.Call("resources").status);
+    }
+    Client late(r.socket());
+    EXPECT_EQ(WR_OK, late.Hello(3).status);
 }

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sstream>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -136,7 +137,7 @@ void Client::Raw(const std::string &bytes) {
     EXPECT_EQ(static_cast<ssize_t>(bytes.size()), n);
 }
 
-Raylet::Raylet(std::vector<std::string> options) {
+Raylet::Raylet(std::vector<std::string> options, unsigned files) {
     char name[] = "/tmp/wrrayletXXXXXX";
     EXPECT_NE(nullptr, mkdtemp(name));
     dir = name;
@@ -169,6 +170,10 @@ Raylet::Raylet(std::vector<std::string> options) {
     argv.push_back(nullptr);
     pid = fork();
     if (pid == 0) {
+        if (files > 0) {
+            rlimit limit = {files, files};
+            setrlimit(RLIMIT_NOFILE, &limit);
+        }
         fcntl(owner[0], F_SETFD, 0);
         fcntl(ready_fds[1], F_SETFD, 0);
         execv(argv[0], argv.data());

@@ -90,7 +90,8 @@ class Client {
 
 class Raylet {
   public:
-    explicit Raylet(std::vector<std::string> options = {});
+    // files: limit of its descriptors; 0: as here
+    explicit Raylet(std::vector<std::string> options = {}, unsigned files = 0);
     ~Raylet();
     Raylet(const Raylet &) = delete;
     Raylet &operator=(const Raylet &) = delete;

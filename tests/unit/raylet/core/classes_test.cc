@@ -293,3 +293,20 @@ TEST(Workers, AForcedEndGivesItsOwnReason) {
     EXPECT_EQ(WR_E_CANCELLED, dead->status);
     EXPECT_EQ("cancelled by force", dead->text);
 }
+
+TEST(Classes, RoomIsNotKeptForEverForWhoMayNeverFit) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=2");
+    uint32_t job = n->Job();
+    uint16_t child = n->Class(job, "CPU=1"), task = n->Class(job, "CPU=0.9");
+    n->Queue(task, 1);
+    ASSERT_EQ(1u, n->WorkersOf(task).size());
+    n->deaf.insert(n->WorkersOf(task)[0]); /* it runs until its child has run, and does not block in a get */
+    uint32_t actor = n->Actor(job, "CPU=2", 0);
+    n->Queue(child, 1);
+    c.Pass(500);
+    EXPECT_EQ(WR_CORE_NONE, n->WorkerOfActor(actor));
+    EXPECT_EQ(1u, n->queued[child]) << "at first room is kept for the actor";
+    c.Pass((WR_CORE_KEEP_NS / kMs) + 100, 20);
+    EXPECT_EQ(0u, n->queued[child]) << "then the child was taken: no deadlock";
+}
