@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gymnasium
 import numpy as np
-
 import whipray as ray
 
 

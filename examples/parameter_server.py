@@ -6,7 +6,6 @@ Run: ./dev python examples/parameter_server.py
 from __future__ import annotations
 
 import numpy as np
-
 import whipray as ray
 
 FEATURES, ROWS, WORKERS, STEPS = 16, 4096, 2, 60

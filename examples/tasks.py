@@ -13,16 +13,12 @@ import whipray as ray
 @ray.remote
 def primes_between(low: int, high: int) -> list[int]:
     """The primes p with low <= p < high."""
-    return [
-        n
-        for n in range(max(low, 2), high)
-        if all(n % d for d in range(2, math.isqrt(n) + 1))
-    ]
+    return [n for n in range(max(low, 2), high) if all(n % d for d in range(2, math.isqrt(n) + 1))]
 
 
 @ray.remote
 def count(*parts: list[int]) -> int:
-    """A task whose arguments are the results of others: it starts when the last of them is there."""
+    """Its arguments are the results of other tasks: it starts when the last of them is there."""
     return sum(map(len, parts))
 
 

@@ -1,9 +1,11 @@
 /* engine/shm/keeper.h: the raylet's side of the pool: slots, extents, shared references, the reaper.
  *
- * One keeper per pool, used by one thread (the raylet's loop). It owns all rows (who holds which shared cell) in private
+ * One keeper per pool, used by one thread (the raylet's loop). It owns all rows (who holds which shared cell) in
+ * private
  * memory: those are the truth. It never waits for a client.
  *
- * Its caller learns what happened through wr_keeper_event records, which wr_keeper_pass and wr_keeper_slot_dead append to a
+ * Its caller learns what happened through wr_keeper_event records, which wr_keeper_pass and wr_keeper_slot_dead
+ * append to a
  * list of the keeper's that wr_keeper_next drains.
  */
 #pragma once
@@ -30,7 +32,8 @@ typedef void (*wr_lost_fn)(void *arg, wr_handle handle, uint32_t function, wr_lo
 
 /* The process of slot s has exited (kernel fact). Drains, repairs, releases all it held; tasks it ran are queued again
  * (attempt + 1, within max_retries) or sealed by lost(). Calls of an actor port that it
- * had begun are READY for the next incarnation if the port is RESTARTING (set that first), within max_retries; else they are sealed. Those
+ * had begun are READY for the next incarnation if the port is RESTARTING (set that first), within max_retries; else
+ * they are sealed. Those
  * it had not begun stay. Every step may run again. O(cells it held), or of all leased cells if it held heap or shared cells. */
 void wr_keeper_slot_dead(wr_keeper *keeper, uint32_t slot, wr_lost_fn lost, void *arg);
 
@@ -53,10 +56,12 @@ void wr_keeper_want_cancel(wr_keeper *keeper, uint32_t slot, wr_handle handle);
 /* ---- Ports and rings ---- */
 /* actor: one taker, order kept. Fails: LIMIT. */
 WR_MUST_USE wr_status wr_keeper_port_open(wr_keeper *keeper, bool actor, uint16_t *out, wr_error *err);
-/* Idempotent: the ring of that slot at that port. Rings of dead slots are used again once they are empty. Fails: LIMIT, INVALID. */
+/* Idempotent: the ring of that slot at that port. Rings of dead slots are used again once they are empty.
+ * Fails: LIMIT, INVALID. */
 WR_MUST_USE wr_status wr_keeper_ring_open(wr_keeper *keeper, uint16_t port, uint32_t slot, uint32_t *out, wr_error *err);
 /* takers: how many workers are assigned (a hint for batching). While it is 0, or with `hungry` (more work than sleepers would get
- * another worker), the first submitter that finds no sleeper rings the raylet's bell; wr_keeper_pass arms that again. So: pass,
+ * another worker), the first submitter that finds no sleeper rings the raylet's bell; wr_keeper_pass arms that
+ * again. So: pass,
  * then look at wr_keeper_port_info. */
 void wr_keeper_port_takers(wr_keeper *keeper, uint16_t port, uint32_t takers, bool hungry);
 void wr_keeper_port_state(wr_keeper *keeper, uint16_t port, wr_port_state state, wr_handle cause);
@@ -97,7 +102,8 @@ typedef struct wr_keeper_event {
 bool wr_keeper_next(wr_keeper *keeper, wr_keeper_event *out);
 
 typedef struct wr_keeper_stats {
-    uint64_t cells_capacity, cells_leased, rows, candidates, orphan_cells, pairs; /* at rest: rows, candidates, orphans, pairs 0 */
+    /* at rest: rows, candidates, orphans, pairs 0 */
+    uint64_t cells_capacity, cells_leased, rows, candidates, orphan_cells, pairs;
     uint64_t heap_capacity, heap_leased, heap_largest_run, heap_orphaned;
     uint32_t slots_live, ports_open, rings_open;
 } wr_keeper_stats;

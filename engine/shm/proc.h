@@ -22,9 +22,11 @@ void wr_proc_detach(wr_proc *proc); /* frees private memory, no pool operation; 
 void wr_proc_forked(wr_proc *proc); /* in a forked child: every later call is a no-op or STATE */
 uint32_t wr_proc_slot(const wr_proc *proc);
 uint32_t wr_proc_epoch(const wr_proc *proc);
-/* Called at once and then every 100 ms while a [books] function waits for room; returns false to give up (a signal). May be NULL. */
+/* Called at once and then every 100 ms while a [books] function waits for room; returns false to give up (a
+ * signal). May be NULL. */
 void wr_proc_on_wait(wr_proc *proc, bool (*on_wait)(void *arg), void *arg);
-/* How long a [books] function waits for room before OBJECT_STORE_FULL; 10 s unless set. on_wait's false: INTERRUPTED. */
+/* How long a [books] function waits for room before OBJECT_STORE_FULL; 10 s unless set. on_wait's false:
+ * INTERRUPTED. */
 void wr_proc_patience(wr_proc *proc, uint64_t patience_ns);
 
 /* ---- Objects [books] ---- */
@@ -51,7 +53,8 @@ typedef struct wr_task_spec {
 } wr_task_spec;
 
 /* The ring must have been opened (wr_keeper_ring_open); which one it is stands in the port's table, spec->ring is not needed. A ref that is
- * not counted here is borrowed. Refs nested in the arguments are pinned from the block's table: such arguments need a block.
+ * not counted here is borrowed. Refs nested in the arguments are pinned from the block's table: such arguments need
+ * a block.
  * FREE -> READY or WAITING, then queued; ring full: kept in a private backlog. The caller's block passes to the task.
  * Fails: OBJECT_STORE_FULL, RAYLET_DIED, INVALID (inline too long), STATE. */
 WR_MUST_USE wr_status wr_proc_submit(wr_proc *proc, const wr_task_spec *spec, wr_handle *out, wr_error *err);
@@ -81,7 +84,8 @@ typedef struct wr_claim {
 /* Takes one task of the port this process is assigned to, on `lane`. false: nothing that can be seen.
  * Batches a reservation (published as an intent) and claims cell by cell; idle takers steal from others' reservations. */
 bool wr_proc_take(wr_proc *proc, uint32_t lane, wr_claim *out);
-/* Claims a given cell of port WR_PORT_NONE. OK; AGAIN: WAITING; STATE: sealed already (*out filled all the same); NOT_FOUND. */
+/* Claims a given cell of port WR_PORT_NONE. OK; AGAIN: WAITING; STATE: sealed already (*out filled all the
+ * same); NOT_FOUND. */
 wr_status wr_proc_claim(wr_proc *proc, uint32_t lane, wr_handle handle, wr_claim *out);
 /* RUNNING -> SEALED by its claimer: wakes, walks. A heap result's block is this process's own: the cell is marked SHARED and
  * the raylet routes the block back. false: it was taken away; the result's block is freed again. */
@@ -94,8 +98,10 @@ bool wr_proc_give_back(wr_proc *proc, const wr_claim *claim, uint32_t ring);
 bool wr_proc_retry_in_place(wr_proc *proc, wr_claim *claim); /* attempt + 1, stays claimed; false: taken away */
 
 /* ---- Streams: a generator's items are cells of the consumer's, prepared as credits ----
- * The generator's argument block has a credit ring (block.h). The consumer prepares cells (READY at WR_PORT_NONE), writes
- * their handles, raises `tail`, rings `bell`. The producer claims and seals them in order: an item is a result. A credit
+ * The generator's argument block has a credit ring (block.h). The consumer prepares cells (READY at WR_PORT_NONE),
+ * writes
+ * their handles, raises `tail`, rings `bell`. The producer claims and seals them in order: an item is a result. A
+ * credit
  * that is taken back is sealed as an error by its consumer; then the producer finds it SEALED and stops. */
 /* [books] Consumer: prepares credits until `tail` = upto (at most window ahead of what was consumed); hands out their
  * handles (counted) into out[]. */
@@ -124,11 +130,13 @@ void wr_proc_unref(wr_proc *proc, wr_handle handle);
 void wr_proc_borrow(wr_proc *proc, wr_handle handle);         /* first count of a foreign cell: SHARED, HOLD */
 bool wr_proc_counts(const wr_proc *proc, wr_handle handle);   /* this process has a count on it */
 bool wr_proc_is_mine(const wr_proc *proc, wr_handle handle);  /* made here */
-/* Ends the pins that a sealed task of this process has on its arguments now, and not with the last count of its result. O(args). */
+/* Ends the pins that a sealed task of this process has on its arguments now, and not with the last count of
+ * its result. O(args). */
 void wr_proc_settle(wr_proc *proc, wr_handle handle);
 /* SHARED by hand, while counted: the raylet has been or will be told to hold it. */
 void wr_proc_share(wr_proc *proc, wr_handle handle);
-/* Takes in what the raylet sent: extents, freed cells and blocks; looks at limbo. Called by the other functions now and then. */
+/* Takes in what the raylet sent: extents, freed cells and blocks; looks at limbo. Called by the other
+ * functions now and then. */
 void wr_proc_poll(wr_proc *proc);
 
 /* ---- Slot words [books] ---- */

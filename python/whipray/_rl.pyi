@@ -16,7 +16,12 @@ def peak_flops(ms: int, /) -> float: ...
 
 class Runner:
     def __init__(
-        self, config: Config, env_first: int = 0, env_count: int = 0, threads: int = 0, iteration: int = 0
+        self,
+        config: Config,
+        env_first: int = 0,
+        env_count: int = 0,
+        threads: int = 0,
+        iteration: int = 0,
     ) -> None: ...
     @property
     def batch_floats(self) -> int: ...

@@ -71,7 +71,6 @@ class Point:
 
 def python_layers(tiny: bool) -> dict[str, list[float]]:
     import numpy as np
-
     import whipray as ray
     from whipray import _core
 
@@ -135,7 +134,10 @@ def python_layers(tiny: bool) -> dict[str, list[float]]:
 def c_layers(tiny: bool) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for program in ("pool_bench", "core_c_bench"):
-        command = [os.path.join(os.environ["WHIPRAY_BIN_DIR"], program), *(["--tiny"] if tiny else [])]
+        command = [
+            os.path.join(os.environ["WHIPRAY_BIN_DIR"], program),
+            *(["--tiny"] if tiny else []),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=True)
         for line in done.stdout.splitlines():
             if line.startswith("{"):
@@ -151,7 +153,9 @@ def table(c: dict[str, list[float]], python: dict[str, list[float]]) -> str:
         lines.append(f"| {title} | {value:.0f} | {least:.0f}–{most:.0f} |")
     for metric, title in PYTHON_ROWS:
         rounds = python[metric]
-        lines.append(f"| {title} | {statistics.median(rounds):.0f} | {min(rounds):.0f}–{max(rounds):.0f} |")
+        lines.append(
+            f"| {title} | {statistics.median(rounds):.0f} | {min(rounds):.0f}–{max(rounds):.0f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +168,9 @@ def main() -> int:
     if not options.tiny:
         page = ROOT / "docs/performance.md"
         head, rest = page.read_text().split(BEGIN, 1)
-        page.write_text(f"{head}{BEGIN}\n`./dev bench layers`; ns a call, medians and ranges.\n\n{text}{END}{rest.split(END, 1)[1]}")
+        page.write_text(
+            f"{head}{BEGIN}\n`./dev bench layers`; ns a call, medians and ranges.\n\n{text}{END}{rest.split(END, 1)[1]}"
+        )
     return 0
 
 

@@ -20,7 +20,10 @@ def test_every_row_of_the_core_table_is_measured_in_a_tiny_run():
 
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests/bench/core/run.py"), "--tiny"],
-        env=os.environ, capture_output=True, text=True, timeout=280,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads((ROOT / "results/bench-core.json").read_text())

@@ -45,11 +45,15 @@ def test_the_driver_in_c_submits_to_a_function_registered_by_name(tmp_path):
     try:
         done = subprocess.run(
             [bin_dir / "c_driver", session / "sockets/raylet", session / "auth_token", library],
-            capture_output=True, text=True, timeout=60,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     finally:
         whipray.shutdown()
     assert done.returncode == 0, done.stdout + done.stderr
-    ran, driver = re.search(r"a task ran in process (\d+), the driver is (\d+)", done.stdout).groups()
+    ran, driver = re.search(
+        r"a task ran in process (\d+), the driver is (\d+)", done.stdout
+    ).groups()
     assert ran != driver
     assert "2000 sums" in done.stdout

@@ -12,11 +12,22 @@ import time
 from collections.abc import Callable, Iterator
 
 
-def run_driver(code: str, *, timeout: float = 60, env: dict[str, str] | None = None, check: bool = True, **kwargs):
+def run_driver(
+    code: str,
+    *,
+    timeout: float = 60,
+    env: dict[str, str] | None = None,
+    check: bool = True,
+    **kwargs,
+):
     """Runs a program in an interpreter of its own; the CompletedProcess."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, **kwargs,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **(env or {})},
+        **kwargs,
     )
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
@@ -26,7 +37,10 @@ def run_driver(code: str, *, timeout: float = 60, env: dict[str, str] | None = N
 def start_driver(code: str, **kwargs) -> subprocess.Popen:
     """Starts a program as a driver; its stdout is a pipe."""
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, **kwargs
+        [sys.executable, "-u", "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        text=True,
+        **kwargs,
     )
 
 
@@ -35,7 +49,7 @@ def read_until(process: subprocess.Popen, prefix: str, timeout: float = 60) -> s
     end = time.monotonic() + timeout
     for line in process.stdout:
         if line.startswith(prefix):
-            return line[len(prefix):].strip()
+            return line[len(prefix) :].strip()
         assert time.monotonic() < end, f"no line {prefix!r} in {timeout} s"
     raise AssertionError(f"the driver ended before it printed {prefix!r}")
 

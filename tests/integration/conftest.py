@@ -13,7 +13,6 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from cluster import alive, children_of, command_of, wait_for  # noqa: E402
 
-
 _SESSION: dict[str, str] = {}
 
 

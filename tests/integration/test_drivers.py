@@ -34,7 +34,9 @@ def test_a_program_from_c_may_redefine_its_functions():
 
 
 def test_a_program_from_stdin_runs():
-    done = subprocess.run([sys.executable, "-"], input=PROGRAM, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-"], input=PROGRAM, capture_output=True, text=True, timeout=60
+    )
     assert done.stdout.split() == ["first", "41", "second", "402"], done.stderr
 
 
@@ -46,7 +48,11 @@ def test_a_program_from_a_file_uses_the_module_beside_it(tmp_path):
         "print(ray.get(f.remote(3)), ray.get(ray.remote(beside.double).remote(1)))\n"
     )
     done = subprocess.run(
-        [sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, timeout=60, cwd="/"
+        [sys.executable, str(tmp_path / "program.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
     )
     assert done.stdout.split() == ["42", "14"], done.stderr
 
@@ -81,7 +87,10 @@ input()
         assert len(started) >= 3
         driver.stdin.close()
         driver.wait(30)
-    wait_for(lambda: not [p for p in started if _is_of_cluster(p)], "all processes of the cluster have ended")
+    wait_for(
+        lambda: not [p for p in started if _is_of_cluster(p)],
+        "all processes of the cluster have ended",
+    )
 
 
 def test_a_driver_that_is_killed_takes_its_own_cluster_with_it():
@@ -99,7 +108,10 @@ input()
     started = children_of(driver.pid)
     driver.kill()
     driver.wait()
-    wait_for(lambda: not [p for p in started if _is_of_cluster(p)], "all processes of the cluster have ended")
+    wait_for(
+        lambda: not [p for p in started if _is_of_cluster(p)],
+        "all processes of the cluster have ended",
+    )
 
 
 def _is_of_cluster(pid: int) -> bool:
@@ -108,7 +120,9 @@ def _is_of_cluster(pid: int) -> bool:
     return alive(pid) and "whipray" in command_of(pid)
 
 
-@pytest.mark.parametrize("wait", ["ray.get(f.remote())", "ray.wait([f.remote()])", "ray.get([f.remote()] * 3)"])
+@pytest.mark.parametrize(
+    "wait", ["ray.get(f.remote())", "ray.wait([f.remote()])", "ray.get([f.remote()] * 3)"]
+)
 def test_ctrl_c_ends_a_wait_quickly_and_leaves_the_cluster_usable(wait):
     code = f"""
 import time, whipray as ray
@@ -171,11 +185,22 @@ time.sleep(1.0)
 print("done", name, flush=True)
 """
     whipray = os.path.join(os.environ["WHIPRAY_BIN_DIR"], "whipray")
-    subprocess.run([whipray, "start", "--head", "--num-cpus", "2"], check=True, env=env, timeout=60, capture_output=True)
+    subprocess.run(
+        [whipray, "start", "--head", "--num-cpus", "2"],
+        check=True,
+        env=env,
+        timeout=60,
+        capture_output=True,
+    )
     try:
         drivers = [
-            subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             text=True, env={**env, "NAME": f"driver{k}"})
+            subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**env, "NAME": f"driver{k}"},
+            )
             for k in range(3)
         ]
         for k, driver in enumerate(drivers):
@@ -211,11 +236,19 @@ def where():
 print(ray.get(where.remote()), flush=True)
 """
     whipray = os.path.join(os.environ["WHIPRAY_BIN_DIR"], "whipray")
-    subprocess.run([whipray, "start", "--head", "--num-cpus", "2"], check=True, env=env, timeout=60, capture_output=True)
+    subprocess.run(
+        [whipray, "start", "--head", "--num-cpus", "2"],
+        check=True,
+        env=env,
+        timeout=60,
+        capture_output=True,
+    )
     try:
         outs = []
         for python in (sys.executable, str(other / "bin/python")):
-            done = subprocess.run([python, "-c", code], capture_output=True, text=True, env=env, timeout=60)
+            done = subprocess.run(
+                [python, "-c", code], capture_output=True, text=True, env=env, timeout=60
+            )
             assert done.returncode == 0, done.stderr
             outs.append(done.stdout)
         assert "the other environment" in outs[1] and str(other) in outs[1]

@@ -243,8 +243,16 @@ def test_a_pool_of_another_layout_version_is_refused_by_both_numbers(ray, sessio
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(10)
         s.connect(_raylet_socket(session_dir))
-        body = record.pack({"op": "hello", "kind": 1, "protocol": 1, "layout": 77, "pid": os.getpid(),
-                            "token": token})
+        body = record.pack(
+            {
+                "op": "hello",
+                "kind": 1,
+                "protocol": 1,
+                "layout": 77,
+                "pid": os.getpid(),
+                "token": token,
+            }
+        )
         s.sendall(struct.pack("<IHHQ", 12 + len(body), 1, 1, 1) + body)
         answer = s.recv(1 << 16)
     assert b"77" in answer and b"layout" in answer

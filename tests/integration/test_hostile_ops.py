@@ -11,7 +11,6 @@ import time
 
 import pytest
 from cluster import alive, daemon
-
 from whipray._private import record
 
 OPS = (
@@ -97,15 +96,31 @@ def any_value(dice: random.Random, depth: int = 0):
         case 1:
             return dice.choice([0.0, -1.0, 1e-9, 1e300, float("nan"), float("inf")])
         case 2:
-            return dice.choice(["", "x", "CPU", "SPREAD", "NODE_AFFINITY", "PLACEMENT_GROUP", "PACK", "c",
-                                "detached", "y" * 300, *RUNTIME_ENVS])
+            return dice.choice(
+                [
+                    "",
+                    "x",
+                    "CPU",
+                    "SPREAD",
+                    "NODE_AFFINITY",
+                    "PLACEMENT_GROUP",
+                    "PACK",
+                    "c",
+                    "detached",
+                    "y" * 300,
+                    *RUNTIME_ENVS,
+                ]
+            )
         case 3:
             return dice.randbytes(dice.choice([0, 1, 12, 16, 18, 28, 64, 4000]))
         case 4:
             return None
         case 5:
-            return {dice.choice(["CPU", "GPU", "kind", "node_id", "pg", "bundle", "", "z" * 64]) or "e":
-                    any_value(dice, depth + 1) for _ in range(dice.randrange(4))}
+            return {
+                dice.choice(["CPU", "GPU", "kind", "node_id", "pg", "bundle", "", "z" * 64])
+                or "e": any_value(dice, depth + 1)
+                for _ in range(dice.randrange(4))
+            }
         case _:
             return [any_value(dice, depth + 1) for _ in range(dice.randrange(4))]
 
@@ -132,7 +147,9 @@ def test_a_runtime_env_that_is_no_json_never_ends_the_raylet(ray, session_dir, t
     with Speaker(session_dir, runtime_env=text, cwd="/") as hostile:
         assert hostile.answer()
         # An actor's worker is started at once, with the variables of its environment.
-        hostile.say({"op": "class_open", "resources": {"CPU": 1.0}, "runtime_env": text, "language": "c"}, 2)
+        hostile.say(
+            {"op": "class_open", "resources": {"CPU": 1.0}, "runtime_env": text, "language": "c"}, 2
+        )
         assert hostile.answer()
     still_works(ray, raylet)
 
@@ -143,6 +160,7 @@ def test_a_raylet_that_fails_poisons_its_pool_and_every_wait_ends(number):
 
     whipray.init(num_cpus=1, log_to_driver=False)
     try:
+
         @whipray.remote
         def sleep():
             time.sleep(600)
@@ -155,7 +173,9 @@ def test_a_raylet_that_fails_poisons_its_pool_and_every_wait_ends(number):
         whipray.shutdown()
 
 
-def test_a_driver_that_ends_while_its_hello_waits_for_the_gcs_does_not_end_the_raylet(ray, session_dir):
+def test_a_driver_that_ends_while_its_hello_waits_for_the_gcs_does_not_end_the_raylet(
+    ray, session_dir
+):
     raylet, gcs = daemon("raylet"), daemon("gcs")
     os.kill(gcs, signal.SIGSTOP)
     reader, writer = os.pipe()
@@ -164,6 +184,7 @@ def test_a_driver_that_ends_while_its_hello_waits_for_the_gcs_does_not_end_the_r
         if first == 0:
             try:
                 hostile = Speaker(session_dir)
+                time.sleep(0.3)  # the raylet has taken the hello: nothing tells when
                 if os.fork() == 0:  # holds the socket open when its parent, the driver, is gone
                     os.close(writer)
                     hostile.socket.settimeout(20)

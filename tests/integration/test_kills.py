@@ -13,7 +13,16 @@ import time
 
 import numpy as np
 import pytest
-from cluster import alive, children_of, command_of, daemon, killed_at_the_end, read_until, start_driver, wait_for
+from cluster import (
+    alive,
+    children_of,
+    command_of,
+    daemon,
+    killed_at_the_end,
+    read_until,
+    start_driver,
+    wait_for,
+)
 
 KILLS = 10
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -112,7 +121,13 @@ def test_drivers_killed_under_load_release_only_their_own(short_dir):
 
     env = {**os.environ, "WHIPRAY_TMPDIR": short_dir}
     whipray = os.path.join(os.environ["WHIPRAY_BIN_DIR"], "whipray")
-    subprocess.run([whipray, "start", "--head", "--num-cpus", "2"], check=True, env=env, timeout=60, capture_output=True)
+    subprocess.run(
+        [whipray, "start", "--head", "--num-cpus", "2"],
+        check=True,
+        env=env,
+        timeout=60,
+        capture_output=True,
+    )
     try:
         survivor = """
 import os, time, whipray as ray

@@ -13,7 +13,9 @@ def test_ten_thousand_tasks_with_1_kb_write_less_than_a_byte_each(ray):
         return len(data), os.getpid()
 
     data = b"x" * 1024
-    answers = ray.get([length_and_pid.remote(data) for _ in range(2000)])  # classes, functions, rings are set up
+    answers = ray.get(
+        [length_and_pid.remote(data) for _ in range(2000)]
+    )  # classes, functions, rings are set up
     workers = {pid for _, pid in answers}
     watched = [os.getpid(), daemon("raylet"), *workers]
     before = {pid: io_bytes(pid) for pid in watched}

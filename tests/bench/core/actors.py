@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import numpy as np
-
 from common import ROUNDS, TINY, check, clock, emit, latency, main, memory, rate, size, start
 
 ray = start()
@@ -59,7 +58,11 @@ def pairs() -> None:
     actors = [Plain.remote() for _ in range(2)]
     callers = [Caller.remote() for _ in range(2)]
     n = size(2500, 50)
-    rate("actors.calls_2_2", lambda: check(ray.get([c.call.remote(actors, n) for c in callers]) == [2 * n] * 2, "calls"), 4 * n)
+    rate(
+        "actors.calls_2_2",
+        lambda: check(ray.get([c.call.remote(actors, n) for c in callers]) == [2 * n] * 2, "calls"),
+        4 * n,
+    )
 
 
 def asyncio() -> None:
@@ -80,9 +83,19 @@ def threads() -> None:
 def arrays() -> None:
     a = Plain.remote()
     x = np.zeros(1 << 20, dtype=np.uint8)
-    latency("actors.array_1MB", lambda: check(ray.get(a.take.remote(x)) == 1 << 20, "1 MB"), 300, warm=20)
+    latency(
+        "actors.array_1MB",
+        lambda: check(ray.get(a.take.remote(x)) == 1 << 20, "1 MB"),
+        300,
+        warm=20,
+    )
     r = ray.put(x)
-    latency("actors.array_1MB_ref", lambda: check(ray.get(a.take.remote(r)) == 1 << 20, "1 MB ref"), 1000, warm=20)
+    latency(
+        "actors.array_1MB_ref",
+        lambda: check(ray.get(a.take.remote(r)) == 1 << 20, "1 MB ref"),
+        1000,
+        warm=20,
+    )
 
 
 def create() -> None:
@@ -102,5 +115,14 @@ def create() -> None:
 
 
 if __name__ == "__main__":
-    main({"one": one, "pairs": pairs, "asyncio": asyncio, "threads": threads, "arrays": arrays, "create": create})
+    main(
+        {
+            "one": one,
+            "pairs": pairs,
+            "asyncio": asyncio,
+            "threads": threads,
+            "arrays": arrays,
+            "create": create,
+        }
+    )
     ray.shutdown()

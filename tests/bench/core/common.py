@@ -188,7 +188,11 @@ def main(sections: dict[str, Callable[[], None]]) -> None:
             sections[name]()
         except Exception as error:  # reported as a row, and by the exit status
             failed.append(name)
-            print(json.dumps({"metric": name + ".failed", "engine": ENGINE, "text": repr(error)[:300]}))
+            print(
+                json.dumps(
+                    {"metric": name + ".failed", "engine": ENGINE, "text": repr(error)[:300]}
+                )
+            )
             sys.stdout.flush()
     if failed:
         sys.exit("benchmark sections failed: " + ", ".join(failed))

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import cloudpickle
-
 import common
 from common import ROUNDS, clock, emit, size
 
@@ -61,4 +60,6 @@ if __name__ == "__main__":
     per_call("cloudpickle_dumps_tuple", lambda: cloudpickle.dumps(value), 50_000)
     emit("floor.fork_to_ready", [fork_to_ready() for _ in range(size(50, 2))], "ms")
     emit("floor.exec_python", [exec_to_ready("pass") for _ in range(size(7, 1))], "ms")
-    emit("floor.exec_python_numpy", [exec_to_ready("import numpy") for _ in range(size(7, 1))], "ms")
+    emit(
+        "floor.exec_python_numpy", [exec_to_ready("import numpy") for _ in range(size(7, 1))], "ms"
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-
 from common import ROUNDS, check, clock, duration, emit, latency, main, rate, size, start
 
 ray = start(object_store_memory=3_000_000_000)
@@ -54,7 +53,9 @@ def many() -> None:
     rate("objects.put_then_get_10000", put_get, n)
     refs = [ray.put(i) for i in range(n)]
     duration("objects.get_list_10000", lambda: check(len(ray.get(refs)) == n, "list"))
-    duration("objects.wait_1_of_10000", lambda: check(len(ray.wait(refs, num_returns=1)[0]) == 1, "wait"))
+    duration(
+        "objects.wait_1_of_10000", lambda: check(len(ray.wait(refs, num_returns=1)[0]) == 1, "wait")
+    )
     outer: list = []
 
     def contain() -> None:

@@ -80,7 +80,11 @@ def must_of(row: Row, floors: Results) -> float | None:
 
 def table(ours: Results, ray: Results | None, floors: Results) -> tuple[str, list[str]]:
     """The table as Markdown, and the rows that miss their "must"."""
-    lines = ["| measure | unit | Whipray | " + ("Ray 2.58.0 | ratio | " if ray is not None else "") + "floor | must | goal | |"]
+    lines = [
+        "| measure | unit | Whipray | "
+        + ("Ray 2.58.0 | ratio | " if ray is not None else "")
+        + "floor | must | goal | |"
+    ]
     lines.append("|---|---|---|" + ("---|---|" if ray is not None else "") + "---|---|---|---|")
     missed = []
     for row in ROWS:
@@ -115,7 +119,9 @@ def table(ours: Results, ray: Results | None, floors: Results) -> tuple[str, lis
 
 def machine() -> str:
     with open("/proc/cpuinfo") as f:
-        model = next((x.split(":", 1)[1].strip() for x in f if x.startswith("model name")), "unknown CPU")
+        model = next(
+            (x.split(":", 1)[1].strip() for x in f if x.startswith("model name")), "unknown CPU"
+        )
     return f"{model}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
 
 
@@ -126,14 +132,25 @@ def write_page(text: str, command: str) -> None:
         sys.exit(f"{page} has lost its markers {BEGIN} … {END}")
     head, rest = old.split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
-    page.write_text(f"{head}{BEGIN}\n`{command}` on {machine()}; medians and ranges of all rounds.\n\n{text}{END}{tail}")
+    page.write_text(
+        f"{head}{BEGIN}\n`{command}` on {machine()}; medians and ranges of all rounds.\n\n{text}{END}{tail}"
+    )
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench core", description=__doc__)
-    parser.add_argument("--against", choices=["ray"], help="measure this engine in turn, in a virtual environment of its own")
+    parser.add_argument(
+        "--against",
+        choices=["ray"],
+        help="measure this engine in turn, in a virtual environment of its own",
+    )
     parser.add_argument("--runs", type=int, default=1, help="how often to alternate (default 1)")
-    parser.add_argument("--only", choices=PROGRAMS, action="append", help="these programs only; the page stays as it is")
+    parser.add_argument(
+        "--only",
+        choices=PROGRAMS,
+        action="append",
+        help="these programs only; the page stays as it is",
+    )
     parser.add_argument("--tiny", action="store_true", help="sizes for a test; no page is written")
     return parser.parse_args()
 
@@ -144,7 +161,9 @@ def ray_python() -> str:
     if not python.exists():
         print("installing Ray 2.58.0 into", python.parents[1], flush=True)
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "ray==2.58.0", "numpy"], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "-q", "ray==2.58.0", "numpy"], check=True
+        )
     return str(python)
 
 
@@ -162,12 +181,16 @@ def main() -> int:
             merge(floors, found)
             problems += wrong
         for program in options.only or PROGRAMS:
-            found, wrong = collect([sys.executable, program + ".py"], {**env, "BENCH_ENGINE": "whipray"}, 600)
+            found, wrong = collect(
+                [sys.executable, program + ".py"], {**env, "BENCH_ENGINE": "whipray"}, 600
+            )
             merge(ours, found)
             problems += wrong
             if ray is not None:
                 plain = {k: v for k, v in env.items() if k != "PYTHONPATH"}
-                found, wrong = collect([ray_python(), program + ".py"], {**plain, "BENCH_ENGINE": "ray"}, 900)
+                found, wrong = collect(
+                    [ray_python(), program + ".py"], {**plain, "BENCH_ENGINE": "ray"}, 900
+                )
                 merge(ray, found)
                 problems += ["ray: " + w for w in wrong]
     text, missed = table(ours, ray, floors)
@@ -178,7 +201,16 @@ def main() -> int:
     results = ROOT / "results"
     results.mkdir(exist_ok=True)
     (results / "bench-core.json").write_text(
-        json.dumps({"whipray": ours, "ray": ray, "floor": floors, "machine": machine(), "problems": problems}, indent=1)
+        json.dumps(
+            {
+                "whipray": ours,
+                "ray": ray,
+                "floor": floors,
+                "machine": machine(),
+                "problems": problems,
+            },
+            indent=1,
+        )
     )
     if not options.tiny and not options.only:
         write_page(text, "./dev bench core" + (" --against ray" if options.against else ""))

@@ -10,7 +10,20 @@ import sys
 import time
 import uuid
 
-from common import ENGINE, MARK, ROUNDS, TINY, check, clock, cpu_seconds, emit, main, memory, processes, size
+from common import (
+    ENGINE,
+    MARK,
+    ROUNDS,
+    TINY,
+    check,
+    clock,
+    cpu_seconds,
+    emit,
+    main,
+    memory,
+    processes,
+    size,
+)
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -56,7 +69,12 @@ def life() -> dict[str, float]:
 def fresh(what: str) -> dict[str, float]:
     env = {**os.environ, MARK: uuid.uuid4().hex}
     done = subprocess.run(
-        [sys.executable, __file__, what], cwd=HERE, env=env, capture_output=True, text=True, timeout=170
+        [sys.executable, __file__, what],
+        cwd=HERE,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=170,
     )
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):

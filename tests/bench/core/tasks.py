@@ -54,7 +54,9 @@ def boom():
 def warm() -> None:
     for _ in range(3):
         check(ray.get([noop.remote() for _ in range(size(1000))]) == [None] * size(1000), "no-op")
-    check(DRIVER not in ray.get([pid.remote() for _ in range(size(100))]), "a task ran in the driver")
+    check(
+        DRIVER not in ray.get([pid.remote() for _ in range(size(100))]), "a task ran in the driver"
+    )
 
 
 def round_trip() -> None:
@@ -89,7 +91,11 @@ def batch(n: int):
     def run() -> None:
         warm()
         k = size(n, 200)
-        rate(f"tasks.noop.{n}", lambda: check(len(ray.get([noop.remote() for _ in range(k)])) == k, "batch"), k)
+        rate(
+            f"tasks.noop.{n}",
+            lambda: check(len(ray.get([noop.remote() for _ in range(k)])) == k, "batch"),
+            k,
+        )
 
     return run
 
@@ -97,13 +103,21 @@ def batch(n: int):
 def args1k() -> None:
     warm()
     n, data = size(10000, 100), b"x" * 1024
-    rate("tasks.args_1KB", lambda: check(ray.get([take.remote(data) for _ in range(n)]) == [1024] * n, "1 KB"), n)
+    rate(
+        "tasks.args_1KB",
+        lambda: check(ray.get([take.remote(data) for _ in range(n)]) == [1024] * n, "1 KB"),
+        n,
+    )
 
 
 def nest() -> None:
     warm()
     n = size(1000)
-    rate("tasks.nested_4x1000", lambda: check(ray.get([nested.remote(n) for _ in range(4)]) == [n] * 4, "nested"), 4 * n)
+    rate(
+        "tasks.nested_4x1000",
+        lambda: check(ray.get([nested.remote(n) for _ in range(4)]) == [n] * 4, "nested"),
+        4 * n,
+    )
 
 
 def chain() -> None:
@@ -137,7 +151,11 @@ def refs10() -> None:
     refs = [ray.put(i) for i in range(10)]
     latency("tasks.ten_refs", lambda: check(ray.get(add10.remote(*refs)) == 45, "ten refs"), 1000)
     n = size(1000)
-    rate("tasks.ten_refs.rate", lambda: check(ray.get([add10.remote(*refs) for _ in range(n)]) == [45] * n, "ten refs"), n)
+    rate(
+        "tasks.ten_refs.rate",
+        lambda: check(ray.get([add10.remote(*refs) for _ in range(n)]) == [45] * n, "ten refs"),
+        n,
+    )
 
 
 def generator() -> None:
@@ -148,7 +166,11 @@ def generator() -> None:
     def count(k):
         yield from range(k)
 
-    rate("tasks.generator_10000", lambda: check(sum(ray.get(r) for r in count.remote(n)) == n * (n - 1) // 2, "items"), n)
+    rate(
+        "tasks.generator_10000",
+        lambda: check(sum(ray.get(r) for r in count.remote(n)) == n * (n - 1) // 2, "items"),
+        n,
+    )
 
 
 def exception() -> None:
