@@ -133,6 +133,46 @@ def test_force():
     assert ray.get(quick.remote(), timeout=60) == 1
 
 
+def test_force_beside_idle_workers():
+    """Another worker is free to take the task up again at once: it must not."""
+    ray.get([quick.remote() for _ in range(20)])
+
+    @ray.remote
+    def run(event):
+        ray.get(event.send.remote())
+        while True:
+            time.sleep(0.01)
+
+    for _ in range(3):
+        signal = Signal.remote()
+        ref = run.remote(signal)
+        ray.get(signal.wait.remote(), timeout=60)
+        ray.cancel(ref, force=True)
+        with pytest.raises((ray.exceptions.WorkerCrashedError, *CANCELLED)):
+            ray.get(ref, timeout=60)
+
+
+def test_a_late_cancel_hits_no_other_task():
+    @ray.remote
+    def spin(seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+        return seconds
+
+    for n in range(100):
+        first = spin.remote(0.001)
+        second = spin.remote(0.0005)
+        while time.monotonic_ns() % 20 != n % 20:
+            pass
+        ray.cancel(first)
+        try:
+            assert ray.get(first, timeout=60) == 0.001
+        except ray.exceptions.TaskCancelledError:
+            pass
+        assert ray.get(second, timeout=60) == 0.0005
+
+
 def test_finished_task():
     ref = quick.remote()
     assert ray.get(ref) == 1

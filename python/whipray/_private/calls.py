@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from typing import Any
 
 from whipray import _core
@@ -10,6 +11,10 @@ from whipray._private import session as sessions
 from whipray._private.errors import status_of
 from whipray.actor import ActorClass, ActorHandle, check_session, wrap_class
 from whipray.remote_function import RemoteFunction
+
+FORCE_SECONDS = 2.0
+"""How long `cancel(force=True)` makes sure of a task that is taken up again and again."""
+FORCE_LOOK_SECONDS = 0.02
 
 
 def remote(*args: Any, **given: Any) -> Any:
@@ -163,10 +168,15 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
         if state != "cancelled" and not _core.ready(ref):
             _ask_to_cancel(ref, force=False, recursive=recursive)
         return
-    # The raylet first: an actor refuses force. The task may begin between the two questions.
-    while not _ask_to_cancel(ref, force=True, recursive=recursive):
+    # The raylet first: an actor refuses force. The task may begin between two questions, and may be
+    # taken by another worker at the very moment when the first one is ended.
+    deadline = time.monotonic() + FORCE_SECONDS
+    while time.monotonic() < deadline:
+        asked = _ask_to_cancel(ref, force=True, recursive=recursive)
+        if asked and _core.watch([ref], FORCE_LOOK_SECONDS):
+            return
         state, _, _ = _core.cancel_local(ref)
-        if state != "running" or _core.ready(ref):
+        if state == "cancelled" or _core.ready(ref) or (state == "done" and not asked):
             return
 
 

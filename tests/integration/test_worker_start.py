@@ -1,0 +1,65 @@
+"""What a worker has when its first task begins: threads, devices, random numbers, its slot's trace."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def test_blas_has_as_many_threads_as_the_task_has_cpus(ray):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    import numpy as np
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    if not threadpoolctl.threadpool_info():
+        pytest.skip("numpy has no BLAS that threadpoolctl knows")
+
+    @ray.remote
+    def threads():
+        import numpy as np
+        import threadpoolctl
+
+        np.ones((2, 2)) @ np.ones((2, 2))
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()], os.getpid()
+
+    one, first = ray.get(threads.remote())
+    two, second = ray.get(threads.options(num_cpus=2).remote())
+    assert os.getpid() not in (first, second)
+    assert one and set(one) == {1}
+    assert two and set(two) == {2}
+
+
+def test_the_legacy_generator_of_numpy_is_seeded_anew_in_each_worker(ray):
+    import numpy as np
+
+    np.random.seed(1)
+
+    @ray.remote(num_cpus=0)
+    class Drawer:
+        def draw(self):
+            import numpy as np
+
+            return float(np.random.random()), np.random.get_state()[1][:4].tolist()
+
+    drawers = [Drawer.remote() for _ in range(4)]
+    rows = ray.get([drawer.draw.remote() for drawer in drawers])
+    assert len({value for value, _ in rows}) == 4
+    assert len({tuple(state) for _, state in rows}) == 4
+
+
+def test_task_events_name_function_and_state_once_somebody_reads(ray):
+    from whipray._private import session
+
+    @ray.remote
+    def f(x):
+        return x
+
+    ray.get([f.remote(k) for k in range(10)])
+    assert session.call("task_events", on=1)["events"] == []  # off until now
+    ray.get([f.remote(k) for k in range(10)])
+    events = session.call("task_events", on=0)["events"]
+    assert {"SUBMITTED", "RUNNING", "FINISHED"} <= {event["state"] for event in events}
+    assert all(event["handle"] and event["function"] and event["time_ns"] for event in events)
+    ray.get([f.remote(k) for k in range(10)])
+    assert len(session.call("task_events", on=0)["events"]) <= len(events)
