@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
@@ -13,7 +14,9 @@ from whipray._private import session as sessions
 from whipray._private.actor_meta import (
     METHOD_OPTIONS,
     ActorMeta,
+    MethodInfo,
     is_async,
+    lean_methods,
     methods_of,
 )
 from whipray._private.errors import pack_error, status_of, system_error
@@ -293,10 +296,26 @@ def check_session(info: ActorInfo) -> None:
 class _Metadata:
     """What third-party code reads as ``ActorClass.__ray_metadata__``."""
 
-    def __init__(self, cls: type) -> None:
+    def __init__(self, cls: type, is_asyncio: bool) -> None:
         self.modified_class = cls
         self.class_name = cls.__name__
-        self.is_asyncio = is_async(cls)
+        self.is_asyncio = is_asyncio
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Outside:
+    """What an actor class shows of its class.
+
+    It travels with the class: one that names itself is rebuilt before it has its methods.
+    """
+
+    signature: inspect.Signature | None
+    methods: dict[str, MethodInfo]
+    asyncio: bool
+
+    def lean(self) -> _Outside:
+        """Return this without what only the class's own process needs."""
+        return _Outside(functions.lean(self.signature), lean_methods(self.methods), self.asyncio)
 
 
 class ActorClass:
@@ -314,16 +333,19 @@ class ActorClass:
     'hello world'
     """
 
-    def __init__(self, cls: type, given: options.Options) -> None:
+    def __init__(self, cls: type, given: options.Options, outside: _Outside | None = None) -> None:
         self._cls = cls
         self._options = options.check(options.ACTOR, given, WHAT)
-        self._asyncio = is_async(cls)
+        self._outside = outside or _Outside(
+            functions.signature_of(cls), methods_of(cls), is_async(cls)
+        )
+        self._asyncio = self._outside.asyncio
         self._check_order(self._options)
-        self._sig = _core.Sig(functions.signature_of(cls))
-        self._infos = methods_of(cls)
+        self._sig = _core.Sig(self._outside.signature)
+        self._infos = self._outside.methods
         self._pickled = functions.Pickled(cls, cls.__qualname__)
         self._metas: dict[int, ActorMeta] = {}
-        self.__ray_metadata__ = _Metadata(cls)
+        self.__ray_metadata__ = _Metadata(cls, self._asyncio)
         self.__ray_actor_class__ = cls
         self.__name__ = cls.__name__
         self.__qualname__ = cls.__qualname__
@@ -489,7 +511,7 @@ class ActorClass:
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ActorClass, (self._cls, self._options)
+        return ActorClass, (self._cls, self._options, self._outside.lean())
 
     def __repr__(self) -> str:
         return f"ActorClass({self.__name__})"

@@ -59,7 +59,12 @@ class RemoteFunction(_core.RemoteFunction):
     3
     """
 
-    def __init__(self, function: Callable[..., Any], given: options.Options) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        given: options.Options,
+        signature: inspect.Signature | None = None,
+    ) -> None:
         if inspect.iscoroutinefunction(function):
             raise ValueError(
                 f"'async def {function.__name__}' cannot be a remote function; call "
@@ -67,9 +72,8 @@ class RemoteFunction(_core.RemoteFunction):
             )
         self._name = getattr(function, "__qualname__", None) or repr(function)
         checked = options.check(options.TASK, given, WHAT)
-        super().__init__(
-            function, _core.Sig(functions.signature_of(function)), checked, max_retries=0
-        )
+        self._signature = signature or functions.signature_of(function)
+        super().__init__(function, _core.Sig(self._signature), checked, max_retries=0)
         self._pickled = functions.Pickled(function, self._name)
         self._default_options = checked
         # Shared by all variants that .options() makes: what was resolved before, by options.
@@ -160,16 +164,21 @@ class RemoteFunction(_core.RemoteFunction):
         return self._name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._function, self._default_options, self._options)
+        # A function that calls itself is rebuilt before it has its defaults: its signature travels.
+        signature = functions.lean(self._signature)
+        return _rebuild, (self._function, self._default_options, self._options, signature)
 
     def __repr__(self) -> str:
         return f"<RemoteFunction {self.__module__}.{self._name}>"
 
 
 def _rebuild(
-    function: Callable[..., Any], defaults: options.Options, given: options.Options
+    function: Callable[..., Any],
+    defaults: options.Options,
+    given: options.Options,
+    signature: inspect.Signature | None,
 ) -> RemoteFunction:
-    made = RemoteFunction(function, defaults)
+    made = RemoteFunction(function, defaults, signature)
     if given != defaults:
         made._options = given
         made._apply()

@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- bench layers: begin -->", "<!-- bench layers: end -->"
+from page import write_section
+
 PYTHON_ROWS = [
     ("python.call", "a Python function call"),
     ("python.signature", "signature check of `f.remote(1)`"),
@@ -166,11 +165,7 @@ def main() -> int:
     text = table(c_layers(options.tiny), python_layers(options.tiny))
     print(text)
     if not options.tiny:
-        page = ROOT / "docs/performance.md"
-        head, rest = page.read_text().split(BEGIN, 1)
-        page.write_text(
-            f"{head}{BEGIN}\n`./dev bench layers`; ns a call, medians and ranges.\n\n{text}{END}{rest.split(END, 1)[1]}"
-        )
+        write_section("layers", "./dev bench layers", text)
     return 0
 
 

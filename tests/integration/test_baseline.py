@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
-from cluster import children_of, command_of, daemon, killed_at_the_end, read_until, start_driver, wait_for
+from cluster import daemon, killed_at_the_end, read_until, start_driver, wait_for
 
 FIGURES = ("slots", "ports", "shared_objects", "candidates", "orphan_cells", "heap_orphaned")
 
@@ -27,6 +26,18 @@ def figures(ray) -> dict[str, float]:
         "actors": status["counts"]["actors"],
         "free_cpus": ray.available_resources().get("CPU", 0.0),
     }
+
+
+def at_rest(ray) -> dict[str, float]:
+    """The figures once both CPUs are free and no worker is being started."""
+    from whipray._private import session
+
+    def rest() -> bool:
+        counts = session.call("status")["counts"]
+        return counts["workers_starting"] == 0 and figures(ray)["free_cpus"] == 2
+
+    wait_for(rest, "the cluster is at rest")
+    return figures(ray)
 
 
 def wait_for_figures(ray, before: dict[str, float], seconds: float = 2) -> None:
@@ -48,13 +59,6 @@ def wait_for_figures(ray, before: dict[str, float], seconds: float = 2) -> None:
 
 
 def test_workers_that_die_at_work_leave_no_figure_changed(ray):
-    @ray.remote(max_retries=0)
-    def hold(x):
-        made = np.ones(10_000_000, dtype=np.uint8)
-        open(x, "w").close()
-        time.sleep(600)
-        return made
-
     @ray.remote
     def pid(seconds):
         time.sleep(seconds)
@@ -62,7 +66,7 @@ def test_workers_that_die_at_work_leave_no_figure_changed(ray):
 
     data = ray.put(np.zeros(10_000_000, dtype=np.uint8))
     pids = set(ray.get([pid.remote(0.05) for _ in range(20)]))
-    before = figures(ray)
+    before = at_rest(ray)
     descriptors = len(os.listdir(f"/proc/{daemon('raylet')}/fd"))
     for _ in range(10):
         refs = [pid.remote(0.002) for _ in range(150)]
@@ -78,7 +82,8 @@ def test_workers_that_die_at_work_leave_no_figure_changed(ray):
     assert int(ray.get(data)[-1]) == 0
     wait_for(
         lambda: len(os.listdir(f"/proc/{daemon('raylet')}/fd")) <= descriptors + 2,
-        "the raylet's descriptors are back", timeout=2,
+        "the raylet's descriptors are back",
+        timeout=2,
     )
 
 
@@ -104,12 +109,14 @@ def test_drivers_that_die_leave_no_figure_changed(short_dir, monkeypatch):
     import whipray as ray
 
     command = os.path.join(os.environ["WHIPRAY_BIN_DIR"], "whipray")
-    subprocess.run([command, "start", "--head", "--num-cpus", "2"], check=True, timeout=60, capture_output=True)
+    subprocess.run(
+        [command, "start", "--head", "--num-cpus", "2"], check=True, timeout=60, capture_output=True
+    )
     try:
         ray.init(address="auto", log_to_driver=False)
         try:
             assert ray.get(ray.remote(lambda: 1).remote()) == 1
-            before = figures(ray)
+            before = at_rest(ray)
             for _ in range(3):
                 with killed_at_the_end(start_driver(DRIVER)) as driver:
                     read_until(driver, "loaded")
@@ -120,7 +127,3 @@ def test_drivers_that_die_leave_no_figure_changed(short_dir, monkeypatch):
             ray.shutdown()
     finally:
         subprocess.run([command, "stop"], check=True, timeout=60, capture_output=True)
-
-
-def test_the_helpers_see_the_processes_of_this_cluster(ray):
-    assert any("whipray" in command_of(p) for p in children_of(os.getpid())) and sys.executable

@@ -137,32 +137,12 @@ def methods_of(cls: type) -> dict[str, MethodInfo]:
     return found
 
 
-class _Given:
-    """Stands for a default value in a signature that travels: only that it is there counts."""
-
-    def __repr__(self) -> str:
-        return "..."
-
-    def __reduce__(self) -> str:
-        return "_GIVEN"
-
-
-_GIVEN = _Given()
-
-
-def _lean(signature: inspect.Signature | None) -> inspect.Signature | None:
-    """Drop annotations and default values, which may hold anything."""
-    if signature is None:
-        return None
-    empty = inspect.Parameter.empty
-    return inspect.Signature(
-        [
-            parameter.replace(
-                annotation=empty, default=empty if parameter.default is empty else _GIVEN
-            )
-            for parameter in signature.parameters.values()
-        ]
-    )
+def lean_methods(methods: Mapping[str, MethodInfo]) -> dict[str, MethodInfo]:
+    """Describe methods without what cannot be found everywhere."""
+    return {
+        name: dataclasses.replace(info, signature=functions.lean(info.signature))
+        for name, info in methods.items()
+    }
 
 
 @dataclasses.dataclass(slots=True)
@@ -180,10 +160,7 @@ class ActorMeta:
     def pack(self) -> bytes:
         """Return this as bytes, without what cannot be found everywhere."""
         if not self.packed:
-            lean = {
-                name: dataclasses.replace(info, signature=_lean(info.signature))
-                for name, info in self.methods.items()
-            }
+            lean = lean_methods(self.methods)
             self.packed = cloudpickle.dumps(
                 (self.class_name, self.module, lean, self.max_task_retries, self.asyncio),
                 protocol=5,

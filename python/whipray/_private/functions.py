@@ -40,6 +40,34 @@ def signature_of(function: Any, skip_first: bool = False) -> inspect.Signature |
     return signature
 
 
+class _Given:
+    """Stands for a default value in a signature that travels: only that it is there counts."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+    def __reduce__(self) -> str:
+        return "_GIVEN"
+
+
+_GIVEN = _Given()
+
+
+def lean(signature: inspect.Signature | None) -> inspect.Signature | None:
+    """Drop annotations and default values, which may hold anything."""
+    if signature is None:
+        return None
+    empty = inspect.Parameter.empty
+    return inspect.Signature(
+        [
+            parameter.replace(
+                annotation=empty, default=empty if parameter.default is empty else _GIVEN
+            )
+            for parameter in signature.parameters.values()
+        ]
+    )
+
+
 class Pickled:
     """A function or class pickled by value, once per session, shared by its variants.
 

@@ -16,10 +16,12 @@ import sys
 
 from rows import RELATIVE_MUST, ROWS, Row
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from page import machine, number, show, write_section  # noqa: E402
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 PROGRAMS = ["tasks", "actors", "objects", "startup", "failure"]
-BEGIN, END = "<!-- bench core: begin -->", "<!-- bench core: end -->"
 
 Results = dict[str, list[float]]  # metric -> the medians and rounds of all runs
 
@@ -47,28 +49,6 @@ def collect(command: list[str], env: dict[str, str], limit_s: float) -> tuple[Re
 def merge(into: Results, more: Results) -> None:
     for metric, values in more.items():
         into.setdefault(metric, []).extend(values)
-
-
-def show(values: list[float] | None) -> str:
-    """Median with its range."""
-    if not values:
-        return "–"
-    middle = statistics.median(values)
-    if len(values) == 1:
-        return number(middle)
-    return f"**{number(middle)}** ({number(min(values))}–{number(max(values))})"
-
-
-def number(value: float) -> str:
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:.2f} M"
-    if abs(value) >= 1e4:
-        return f"{value / 1e3:.0f} k"
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    if abs(value) >= 10:
-        return f"{value:.1f}"
-    return f"{value:.3g}"
 
 
 def must_of(row: Row, floors: Results) -> float | None:
@@ -115,26 +95,6 @@ def table(ours: Results, ray: Results | None, floors: Results) -> tuple[str, lis
             f"{'' if must is None else number(must)} | {goal} | {verdict} |"
         )
     return "\n".join(lines) + "\n", missed
-
-
-def machine() -> str:
-    with open("/proc/cpuinfo") as f:
-        model = next(
-            (x.split(":", 1)[1].strip() for x in f if x.startswith("model name")), "unknown CPU"
-        )
-    return f"{model}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
-
-
-def write_page(text: str, command: str) -> None:
-    page = ROOT / "docs/performance.md"
-    old = page.read_text()
-    if BEGIN not in old or END not in old:
-        sys.exit(f"{page} has lost its markers {BEGIN} … {END}")
-    head, rest = old.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
-    page.write_text(
-        f"{head}{BEGIN}\n`{command}` on {machine()}; medians and ranges of all rounds.\n\n{text}{END}{tail}"
-    )
 
 
 def arguments() -> argparse.Namespace:
@@ -213,7 +173,9 @@ def main() -> int:
         )
     )
     if not options.tiny and not options.only:
-        write_page(text, "./dev bench core" + (" --against ray" if options.against else ""))
+        write_section(
+            "core", "./dev bench core" + (" --against ray" if options.against else ""), text
+        )
     return 1 if any(not p.startswith("ray:") for p in problems) else 0
 
 
