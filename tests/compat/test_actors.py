@@ -621,6 +621,20 @@ def test_ray_shutdown_hook(tmp_path):
     assert mark.read_text() == "down"
 
 
+def test_a_class_that_makes_actors_of_itself():
+    @ray.remote(num_cpus=0)
+    class Node:
+        def __init__(self, depth=2):
+            self.child = Node.remote(depth - 1) if depth > 0 else None
+
+        def depth(self, so_far=0):
+            if self.child is None:
+                return so_far
+            return ray.get(self.child.depth.remote(so_far + 1))
+
+    assert ray.get(Node.remote().depth.remote(), timeout=60) == 2
+
+
 def test_inheritance():
     class Base:
         def base(self):

@@ -133,6 +133,17 @@ def test_nested_tasks():
     assert ray.get(fib.remote(7)) == 13
 
 
+def test_a_function_that_calls_itself():
+    @ray.remote
+    def count_down(n, step=1, *, seen=()):
+        if n <= 0:
+            return seen
+        return ray.get(count_down.remote(n - step, seen=(*seen, n)))
+
+    assert ray.get(count_down.remote(3), timeout=60) == (3, 2, 1)
+    assert ray.get(count_down.remote(4, 2), timeout=60) == (4, 2, 1)
+
+
 def test_blocked_get_gives_its_cpus_back():
     # 8 parents of 1 CPU each on 4 CPUs, and each child needs a CPU of its own.
     @ray.remote

@@ -23,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 PROGRAMS = ["tasks", "actors", "objects", "startup", "failure"]
 
+UNITS: dict[str, str] = {}  # metric -> unit, as its program printed it
 Results = dict[str, list[float]]  # metric -> the medians and rounds of all runs
 
 
@@ -39,6 +40,7 @@ def collect(command: list[str], env: dict[str, str], limit_s: float) -> tuple[Re
         row = json.loads(line)
         if "value" in row:
             found.setdefault(row["metric"], []).extend(row.get("values", [row["value"]]))
+            UNITS[row["metric"]] = row["unit"]
         else:
             problems.append(f"{row['metric']}: {row.get('text')}")
     if done.returncode != 0:
@@ -88,7 +90,9 @@ def table(ours: Results, ray: Results | None, floors: Results) -> tuple[str, lis
                 a, b = statistics.median(values), statistics.median(theirs)
                 ratio = f"{(a / b if row.more else b / a):,.3g} ×"
             peer = f"{show(theirs)} | {ratio} | "
-        floor = show(floors.get(row.floor)) if row.floor else ""
+        floor = ""
+        if row.floor in floors:
+            floor = f"{show(floors[row.floor])} {UNITS[row.floor]}"
         goal = "" if row.goal is None else number(row.goal)
         lines.append(
             f"| {row.title} | {row.unit} | {show(values)} | {peer}{floor} | "
