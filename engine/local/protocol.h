@@ -6,12 +6,15 @@
  * wait: "long"). A malformed frame ends the connection with an error reply that names what was wrong. Before "hello"
  * no other op is taken. Peer credentials must be this user's; the token is compared in constant time.
  *
+ * Variables of a process ("env") are a list of "NAME=VALUE" as bytes: a name may be longer than a field's, and neither
+ * need be UTF-8. A name comes once.
+ *
  * Handles are 'i' (u64 cast). Resources are maps name -> 'd'. "?" marks an optional field.
  *
  * OP               REQUEST -> REPLY
  * hello            kind i (1 driver, 2 worker, 3 tool, 4 fork server), protocol i, layout i, token s, pid i, cookie?
- *                  b (worker: from its SPAWN), job? m (driver): {namespace s, python s, cwd s, sys_path l of s, env m
- *                  of s, runtime_env s (JSON or ""), entrypoint s, language s ("python"|"c"), libraries? l of s,
+ *                  b (worker: from its SPAWN), job? m (driver): {namespace s, python s, cwd s, sys_path l of s, env l
+ *                  of b, runtime_env s (JSON or ""), entrypoint s, language s ("python"|"c"), libraries? l of s,
  *                  alias i (1: `ray` is this job's name of whipray), log_to_driver i, driver_script s}
  *               -> slot i, epoch i, job i, node_id b12.., worker_id b28, cluster_id i, incarnation i, session_dir s,
  *                  namespace s, gcs_address s, node_ip s, raylet_pid i, token_ok i; with the pool's descriptor
@@ -69,7 +72,7 @@
  * log_poll         (tool, long: at most 1 s) job i, cursor i -> cursor i, lines l of m {pid i, name s (actor or task
  *                  name), ip s, err i, text s}
  * task_events      on i -> events l of m
- * fork_next        (fork server, long) ready? i -> spawn l of m {cookie b, env m of s, unset l of s, cwd s, stdout s,
+ * fork_next        (fork server, long) ready? i -> spawn l of m {cookie b, env l of b, unset l of s, cwd s, stdout s,
  *                  stderr s, worker_id s (hex), niceness i}
  * fork_done        (fork server, one way, with the child's pidfd) cookie b, pid i      fork_failed one way cookie b,
  *                  text s
@@ -81,8 +84,8 @@
  *                  [--node-name S] [--owner-fd FD] [--ready-fd FD] [--gcs-port PORT] [--config name=value]...
  *                  [--bin-dir DIR] [--log-file F] owner-fd: a pipe; its end of file ends the cluster. ready-fd: gets
  *                  "OK\n" or "ERROR text\n" once.
- * Fork server: PYTHON -m whipray._private.fork_server --socket PATH --token-file F  (env WHIPRAY_FORK_KEY names its
- *                  kind)
+ * Fork server: PYTHON -m whipray._private.fork_server --socket PATH --token-file F  (env: that of its workers' runtime
+ *                  environment, and WHIPRAY_FORK_KEY, which names its interpreter)
  * C worker: whipray-worker --socket PATH --token-file F --cookie HEX
  * Session folder (0700): sockets/raylet, sockets/gcs, logs/, gcs.sqlite, session.json;
  *                  /tmp/whipray-UID/{session_*,session_latest,current}.

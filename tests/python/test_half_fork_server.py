@@ -78,7 +78,7 @@ def raylet(tmp_path):
 def spawn(raylet, tmp_path, number, **more):
     order = {
         "cookie": b"c" * 8,
-        "env": {"GIVEN": "yes:${HOME}"},
+        "env": [b"GIVEN=yes:${HOME}"],
         "unset": ["UNWANTED"],
         "cwd": str(tmp_path),
         "stdout": str(tmp_path / "out"),

@@ -1,4 +1,4 @@
-/* Fork servers, one per interpreter, and workers: forked by them, or (in C) executed. */
+/* Fork servers, one per interpreter and environment, and workers: forked by them, or (in C) executed. */
 #include "raylet/shell/shell.h"
 
 #include <errno.h>
@@ -10,104 +10,66 @@
 
 extern char **environ;
 
-enum { FORK_FAILURES_MAX = 3, SPAWNS_PER_ANSWER = 64, ENV_MAX = 4096 };
+enum { FORK_FAILURES_MAX = 3, SPAWNS_PER_ANSWER = 64, ENV_MAX = 4096, ENV_SERVERS_MAX = 8, NAME_SIZE = 1024 };
 
-/* ---- The servers ---- */
-
-static void start_server(wr_shell *sh, shell_fork *fork) {
-    char *log = fork->log, key[WR_PATH_MAX + 32], name[64];
-    static int number;
-    snprintf(name, sizeof name, "logs/fork_server_%d.log", ++number);
-    if (wr_paths_join(sh->args.session_dir, name, log, NULL) != WR_OK) {
-        return;
-    }
-    snprintf(key, sizeof key, "WHIPRAY_FORK_KEY=%s", fork->python);
-    char *argv[] = {fork->python,
-                    "-m",
-                    "whipray._private.fork_server",
-                    "--socket",
-                    sh->socket_path,
-                    "--token-file",
-                    sh->args.token_file,
-                    NULL};
-    char **envp = shell_alloc(ENV_MAX * sizeof *envp);
-    uint32_t n = 0;
-    for (char **at = environ; *at != NULL && n < ENV_MAX - 2; at++) {
-        envp[n++] = *at;
-    }
-    envp[n++] = key;
-    int pid = shell_exec(argv, envp, log, log, NULL);
-    wr_free(envp);
-    fork->proc = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
-    if (fork->proc == NULL) {
-        WR_LOG_ERROR("fork_server.start", "python=%s errno=%d", fork->python, errno);
-        return;
-    }
-    fork->proc->kind = PROC_FORK_SERVER;
-    fork->proc->fork = fork;
-    WR_LOG_INFO("fork_server.started", "pid=%d python=%s log=%s", pid, fork->python, log);
-}
-
-shell_fork *shell_fork_of(wr_shell *sh, const char *python) {
-    for (shell_fork *f = sh->forks; f != NULL; f = f->next) {
-        if (strcmp(f->python, python) == 0) {
-            if (f->proc == NULL) {
-                start_server(sh, f);
-            }
-            return f;
-        }
-    }
-    shell_fork *f = shell_alloc(sizeof *f);
-    f->python = shell_text(python);
-    f->next = sh->forks;
-    sh->forks = f;
-    start_server(sh, f);
-    return f;
-}
-
-static void defer_failure(wr_shell *sh, uint32_t worker) {
-    void *deferred = sh->deferred;
-    shell_reserve(&deferred, &sh->deferred_capacity, sh->deferred_count + 1, sizeof *sh->deferred);
-    sh->deferred = deferred;
-    sh->deferred[sh->deferred_count++] = worker;
-    shell_soon(sh);
-}
-
-void shell_fork_died(wr_shell *sh, shell_fork *fork) {
-    shell_death_text(fork->proc, fork->log, sh->spawn_text, sizeof sh->spawn_text);
-    WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->spawn_text);
-    shell_proc_close(fork->proc);
-    fork->proc = NULL;
-    if (fork->conn != NULL) {
-        shell_conn_close(fork->conn);
-    }
-    fork->failures++;
-    bool wanted = false;
-    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
-        shell_worker *w = sh->workers[i];
-        if (w != NULL && w->fork == fork && w->proc == NULL) {
-            if (w->asked || fork->failures >= FORK_FAILURES_MAX) {
-                w->queued = false;
-                defer_failure(sh, i);
-            } else {
-                wanted = true;
-            }
-        }
-    }
-    if (wanted && !sh->ending) {
-        start_server(sh, fork);
-    }
-}
+/* What variables that a value names may add to it. */
+#define ENV_EXPANDED_MAX (64u * 1024)
 
 /* ---- What a worker's process gets ---- */
 
-static void random_id(uint8_t *out, size_t n) {
-    wr_random_bytes(out, n);
+static void env_to_block(void *arg, const char *name, const char *value) {
+    shell_env_block *block = arg;
+    size_t n = strlen(name);
+    if (n == 0) {
+        return; /* no process can have it */
+    }
+    for (uint32_t i = 0; i < block->count; i++) {
+        if (strncmp(block->items[i], name, n) == 0 && block->items[i][n] == '=') {
+            wr_free(block->items[i]);
+            block->items[i] = block->items[--block->count];
+            break;
+        }
+    }
+    if (block->count < ENV_MAX - 1) {
+        size_t bytes = n + strlen(value) + 2;
+        char *text = shell_alloc(bytes);
+        snprintf(text, bytes, "%s=%s", name, value);
+        block->items[block->count++] = text;
+    }
 }
 
-static bool map_has(const wr_record *map, const char *name) {
-    wr_record_value v;
-    return map->bytes != NULL && wr_record_find(map, name, &v);
+static void env_block_done(shell_env_block *block) {
+    for (uint32_t i = 0; i < block->count; i++) {
+        wr_free(block->items[i]);
+    }
+    wr_free(block->items);
+    *block = (shell_env_block){0};
+}
+
+static shell_env_block env_block_new(void) {
+    return (shell_env_block){.items = shell_alloc(ENV_MAX * sizeof(char *))};
+}
+
+static bool env_block_equal(const shell_env_block *a, const shell_env_block *b) {
+    bool equal = a->count == b->count;
+    for (uint32_t i = 0; equal && i < a->count; i++) {
+        equal = strcmp(a->items[i], b->items[i]) == 0;
+    }
+    return equal;
+}
+
+static const char *env_block_value(const shell_env_block *block, const char *name) {
+    size_t n = strlen(name);
+    for (uint32_t i = 0; i < block->count; i++) {
+        if (strncmp(block->items[i], name, n) == 0 && block->items[i][n] == '=') {
+            return block->items[i] + n + 1;
+        }
+    }
+    return NULL;
+}
+
+static void random_id(uint8_t *out, size_t n) {
+    wr_random_bytes(out, n);
 }
 
 /* Reads the next JSON string at *at into out; false: there is none. Escapes but \uXXXX of one byte are enough for
@@ -178,18 +140,18 @@ static const char *skip(const char *p, const char *what) {
 }
 
 /* "${NAME}" in a value becomes the job's or this process's variable. */
-static void expand(const wr_record *env, const char *value, char *out, size_t size) {
+static void expand(const shell_env_block *job_env, const char *value, char *out, size_t size) {
     size_t n = 0;
     while (*value != 0 && n + 1 < size) {
         const char *end = value[0] == '$' && value[1] == '{' ? strchr(value, '}') : NULL;
-        if (end == NULL || end - value - 2 >= WR_RECORD_NAME_MAX) {
+        if (end == NULL || end - value - 2 >= NAME_SIZE) {
             out[n++] = *value++;
             continue;
         }
-        char name[WR_RECORD_NAME_MAX + 1], found[8192];
+        char name[NAME_SIZE];
         snprintf(name, sizeof name, "%.*s", (int)(end - value - 2), value + 2);
-        const char *text =
-            env->bytes != NULL && wr_record_get_string(env, name, found, sizeof found) ? found : getenv(name);
+        const char *text = env_block_value(job_env, name);
+        text = text != NULL ? text : getenv(name);
         if (text != NULL) {
             n += (size_t)snprintf(out + n, size - n, "%s", text);
             n = n < size ? n : size - 1;
@@ -199,10 +161,8 @@ static void expand(const wr_record *env, const char *value, char *out, size_t si
     out[n] = 0;
 }
 
-typedef void (*env_fn)(void *arg, const char *name, const char *value);
-
-/* The variables of a runtime environment's JSON text: {"env_vars": {"A": "b"}, ...}. */
-static void env_vars(const char *json, const wr_record *job_env, env_fn fn, void *arg) {
+/* Adds the variables of a runtime environment's JSON text: {"env_vars": {"A": "b"}, ...}. */
+static void add_env_vars(const char *json, const shell_env_block *job_env, shell_env_block *out) {
     const char *at = json != NULL ? strstr(json, "\"env_vars\"") : NULL;
     if (at == NULL) {
         return;
@@ -211,15 +171,16 @@ static void env_vars(const char *json, const wr_record *job_env, env_fn fn, void
     if (*at != '{') {
         return;
     }
-    char *name = shell_alloc(1024), *value = shell_alloc(32768), *expanded = shell_alloc(65536);
+    size_t size = strlen(json) + 8, room = size + ENV_EXPANDED_MAX; /* no text in it is longer than it is */
+    char *name = shell_alloc(size), *value = shell_alloc(size), *expanded = shell_alloc(room);
     at = skip(at + 1, " \t\r\n,");
-    while (json_string(&at, name, 1024)) {
+    while (json_string(&at, name, size)) {
         at = skip(at, " \t\r\n:");
-        if (!json_string(&at, value, 32768)) {
+        if (!json_string(&at, value, size)) {
             break;
         }
-        expand(job_env, value, expanded, 65536);
-        fn(arg, name, expanded);
+        expand(job_env, value, expanded, room);
+        env_to_block(out, name, expanded);
         at = skip(at, " \t\r\n,");
     }
     wr_free(name);
@@ -227,34 +188,55 @@ static void env_vars(const char *json, const wr_record *job_env, env_fn fn, void
     wr_free(expanded);
 }
 
+/* The variables of the driver, which its hello gave as a list of "NAME=VALUE". */
+static shell_env_block env_of_job(const shell_job *job) {
+    shell_env_block block = env_block_new();
+    wr_record config = {job->config, job->config_bytes};
+    wr_record_value list, item;
+    if (!wr_record_find(&config, "env", &list) || list.type != 'l') {
+        return block;
+    }
+    for (uint32_t cursor = 0; wr_record_item(&list, &cursor, &item);) {
+        if (item.type != 'b' && item.type != 's') {
+            continue;
+        }
+        char *text = shell_alloc(item.count + 1u);
+        memcpy(text, item.bytes, item.count);
+        char *equals = strchr(text, '=');
+        if (equals != NULL) {
+            *equals = 0;
+            env_to_block(&block, text, equals + 1);
+        }
+        wr_free(text);
+    }
+    return block;
+}
+
 static bool is_alias(const shell_job *job) {
     wr_record config = {job->config, job->config_bytes};
     return wr_record_get_int(&config, "alias", 0) != 0;
 }
 
+static uint64_t env_hash_of(const wr_core_worker_info *info, const shell_job *job) {
+    return info->env_hash != 0 ? info->env_hash : job->env_hash;
+}
+
 /* Every variable that a worker has beside those it inherits. Names may come twice: the later one counts. */
-static void worker_env(wr_shell *sh, uint32_t worker, const shell_job *job, env_fn fn, void *arg) {
+static void worker_env(wr_shell *sh, uint32_t worker, const shell_job *job, shell_env_block *out) {
     wr_core_worker_info info;
     bool known = wr_raylet_core_worker_info(sh->core, worker, &info);
     WR_ASSERT(known);
-    wr_record config = {job->config, job->config_bytes}, env = {0};
-    (void)wr_record_get_map(&config, "env", &env);
+    shell_env_block env = env_of_job(job);
     char text[4 * WR_GPUS_MAX * 8], node[2 * WR_NODE_ID_BYTES + 1], number[32];
-    if (getenv("OMP_NUM_THREADS") == NULL && !map_has(&env, "OMP_NUM_THREADS")) {
+    if (getenv("OMP_NUM_THREADS") == NULL && env_block_value(&env, "OMP_NUM_THREADS") == NULL) {
         snprintf(number, sizeof number, "%u", info.threads);
-        fn(arg, "OMP_NUM_THREADS", number);
+        env_to_block(out, "OMP_NUM_THREADS", number);
     }
-    uint32_t cursor = 0, name_bytes;
-    const char *name;
-    wr_record_value v;
-    while (env.bytes != NULL && wr_record_next(&env, &cursor, &name, &name_bytes, &v)) {
-        if (v.type == 's') {
-            char key[WR_RECORD_NAME_MAX + 1], *value = shell_alloc(v.count + 1u);
-            snprintf(key, sizeof key, "%.*s", (int)name_bytes, name);
-            memcpy(value, v.bytes, v.count);
-            fn(arg, key, value);
-            wr_free(value);
-        }
+    for (uint32_t i = 0; i < env.count; i++) {
+        char *equals = strchr(env.items[i], '=');
+        *equals = 0;
+        env_to_block(out, env.items[i], equals + 1);
+        *equals = '=';
     }
     if (info.gpus.devices != 0) {
         size_t n = 0;
@@ -267,56 +249,203 @@ static void worker_env(wr_shell *sh, uint32_t worker, const shell_job *job, env_
                                       id[0] != 0 ? id : plain);
             }
         }
-        fn(arg, "CUDA_VISIBLE_DEVICES", text);
+        env_to_block(out, "CUDA_VISIBLE_DEVICES", text);
     }
-    env_vars(shell_env_text(sh, info.env_hash != 0 ? info.env_hash : job->env_hash), &env, fn, arg);
+    add_env_vars(shell_env_text(sh, env_hash_of(&info, job)), &env, out);
+    env_block_done(&env);
     wr_hex_encode(sh->node_id.bytes, WR_NODE_ID_BYTES, node);
     char job_hex[9];
     uint8_t job_bytes[4] = {(uint8_t)job->number, (uint8_t)(job->number >> 8), (uint8_t)(job->number >> 16),
                             (uint8_t)(job->number >> 24)};
     wr_hex_encode(job_bytes, 4, job_hex);
     snprintf(number, sizeof number, "%d", (int)getpid());
-    fn(arg, "WHIPRAY_JOB_ID", job_hex);
-    fn(arg, "WHIPRAY_NODE_ID", node);
-    fn(arg, "WHIPRAY_RAYLET_PID", number);
+    env_to_block(out, "WHIPRAY_JOB_ID", job_hex);
+    env_to_block(out, "WHIPRAY_NODE_ID", node);
+    env_to_block(out, "WHIPRAY_RAYLET_PID", number);
     if (is_alias(job)) {
-        fn(arg, "RAY_JOB_ID", job_hex);
-        fn(arg, "RAY_NODE_ID", node);
-        fn(arg, "RAY_RAYLET_PID", number);
+        env_to_block(out, "RAY_JOB_ID", job_hex);
+        env_to_block(out, "RAY_NODE_ID", node);
+        env_to_block(out, "RAY_RAYLET_PID", number);
+    }
+}
+
+/* ---- The servers ---- */
+
+/* The environment's variables are there from the beginning of the interpreter: only so do PYTHONPATH,
+ * LD_LIBRARY_PATH, PYTHONHASHSEED, the number of OpenMP's threads and malloc's settings count. */
+static shell_env_block server_env(const shell_fork *fork) {
+    shell_env_block block = env_block_new();
+    for (char **at = environ; *at != NULL && block.count < ENV_MAX - 1; at++) {
+        block.items[block.count++] = shell_text(*at);
+    }
+    for (uint32_t i = 0; i < fork->env.count; i++) {
+        char *equals = strchr(fork->env.items[i], '=');
+        *equals = 0;
+        env_to_block(&block, fork->env.items[i], equals + 1);
+        *equals = '=';
+    }
+    const char *ours = getenv("PYTHONPATH"), *path = env_block_value(&fork->env, "PYTHONPATH");
+    if (ours != NULL && path != NULL) { /* whipray itself may be found by ours only */
+        size_t bytes = strlen(ours) + strlen(path) + 2;
+        char *both = shell_alloc(bytes);
+        snprintf(both, bytes, "%s:%s", path, ours);
+        env_to_block(&block, "PYTHONPATH", both);
+        wr_free(both);
+    }
+    env_to_block(&block, "WHIPRAY_FORK_KEY", fork->python);
+    return block;
+}
+
+static void start_server(wr_shell *sh, shell_fork *fork) {
+    char *log = fork->log, name[64];
+    static int number;
+    snprintf(name, sizeof name, "logs/fork_server_%d.log", ++number);
+    if (wr_paths_join(sh->args.session_dir, name, log, NULL) != WR_OK) {
+        return;
+    }
+    char *argv[] = {fork->python,
+                    "-m",
+                    "whipray._private.fork_server",
+                    "--socket",
+                    sh->socket_path,
+                    "--token-file",
+                    sh->args.token_file,
+                    NULL};
+    shell_env_block block = server_env(fork);
+    int pid = shell_exec(argv, block.items, log, log, NULL);
+    env_block_done(&block);
+    fork->proc = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
+    if (fork->proc == NULL) {
+        WR_LOG_ERROR("fork_server.start", "python=%s errno=%d", fork->python, errno);
+        return;
+    }
+    fork->proc->kind = PROC_FORK_SERVER;
+    fork->proc->fork = fork;
+    WR_LOG_INFO("fork_server.started", "pid=%d python=%s variables=%u log=%s", pid, fork->python,
+                fork->env.count, log);
+}
+
+static void forget_server(wr_shell *sh, shell_fork *fork) {
+    for (shell_fork **at = &sh->forks; *at != NULL; at = &(*at)->next) {
+        if (*at == fork) {
+            *at = fork->next;
+            break;
+        }
+    }
+    env_block_done(&fork->env);
+    wr_free(fork->python);
+    wr_free(fork);
+}
+
+/* Ends a server that has no worker; its death takes it out of the list. */
+static void retire(wr_shell *sh, shell_fork *fork) {
+    WR_ASSERT(fork->workers == 0);
+    fork->retired = true;
+    if (fork->proc == NULL) {
+        forget_server(sh, fork);
+    } else {
+        shell_kill(fork->proc, SIGTERM);
+    }
+}
+
+/* The server of an environment that may end; NULL: each has workers, or there are fewer than `most`. */
+static shell_fork *longest_idle(const wr_shell *sh, uint32_t most) {
+    shell_fork *found = NULL;
+    uint32_t count = 0;
+    for (shell_fork *f = sh->forks; f != NULL; f = f->next) {
+        bool counts = f->env.count > 0 && !f->retired;
+        count += counts;
+        if (counts && f->workers == 0 && (found == NULL || f->idle_since < found->idle_since)) {
+            found = f;
+        }
+    }
+    return count >= most ? found : NULL;
+}
+
+void shell_forks_tick(wr_shell *sh) {
+    shell_fork *f = longest_idle(sh, 1);
+    if (f != NULL && wr_clock_ns() - f->idle_since >= sh->args.env_server_idle_ms * 1000000ull) {
+        retire(sh, f);
+    }
+}
+
+shell_fork *shell_fork_of(wr_shell *sh, const shell_job *job, uint64_t env_hash) {
+    const char *python = job != NULL && job->python[0] != 0 ? job->python
+                         : sh->args.python[0] != 0          ? sh->args.python
+                                                            : "/usr/bin/python3";
+    shell_env_block env = env_block_new();
+    if (job != NULL) {
+        shell_env_block job_env = env_of_job(job);
+        add_env_vars(shell_env_text(sh, env_hash), &job_env, &env);
+        env_block_done(&job_env);
+    }
+    for (shell_fork *f = sh->forks; f != NULL; f = f->next) {
+        if (!f->retired && strcmp(f->python, python) == 0 && env_block_equal(&f->env, &env)) {
+            env_block_done(&env);
+            if (f->proc == NULL) { /* it died; a new try */
+                start_server(sh, f);
+            }
+            return f;
+        }
+    }
+    shell_fork *old = env.count > 0 ? longest_idle(sh, ENV_SERVERS_MAX) : NULL;
+    if (old != NULL) {
+        retire(sh, old);
+    }
+    shell_fork *f = shell_alloc(sizeof *f);
+    f->python = shell_text(python);
+    f->env = env;
+    f->idle_since = wr_clock_ns();
+    f->next = sh->forks;
+    sh->forks = f;
+    start_server(sh, f);
+    return f;
+}
+
+static void defer_failure(wr_shell *sh, uint32_t worker) {
+    void *deferred = sh->deferred;
+    shell_reserve(&deferred, &sh->deferred_capacity, sh->deferred_count + 1, sizeof *sh->deferred);
+    sh->deferred = deferred;
+    sh->deferred[sh->deferred_count++] = worker;
+    shell_soon(sh);
+}
+
+void shell_fork_died(wr_shell *sh, shell_fork *fork) {
+    if (fork->retired) {
+        WR_LOG_INFO("fork_server.retired", "pid=%d", fork->proc->pid);
+        shell_proc_close(fork->proc);
+        if (fork->conn != NULL) {
+            shell_conn_close(fork->conn);
+        }
+        forget_server(sh, fork);
+        return;
+    }
+    shell_death_text(fork->proc, fork->log, sh->spawn_text, sizeof sh->spawn_text);
+    WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->spawn_text);
+    shell_proc_close(fork->proc);
+    fork->proc = NULL;
+    if (fork->conn != NULL) {
+        shell_conn_close(fork->conn);
+    }
+    fork->failures++;
+    bool wanted = false;
+    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
+        shell_worker *w = sh->workers[i];
+        if (w != NULL && w->fork == fork && w->proc == NULL) {
+            if (w->asked || fork->failures >= FORK_FAILURES_MAX) {
+                w->queued = false;
+                defer_failure(sh, i);
+            } else {
+                wanted = true;
+            }
+        }
+    }
+    if (wanted && !sh->ending) {
+        start_server(sh, fork);
     }
 }
 
 /* ---- Spawning ---- */
-
-typedef struct env_block {
-    char **items;
-    uint32_t count;
-} env_block;
-
-static void env_to_block(void *arg, const char *name, const char *value) {
-    env_block *block = arg;
-    size_t n = strlen(name);
-    for (uint32_t i = 0; i < block->count; i++) {
-        if (strncmp(block->items[i], name, n) == 0 && block->items[i][n] == '=') {
-            wr_free(block->items[i]);
-            block->items[i] = block->items[--block->count];
-            break;
-        }
-    }
-    if (block->count < ENV_MAX - 1) {
-        size_t bytes = n + strlen(value) + 2;
-        char *text = shell_alloc(bytes);
-        snprintf(text, bytes, "%s=%s", name, value);
-        block->items[block->count++] = text;
-    }
-}
-
-static void env_block_done(env_block *block) {
-    for (uint32_t i = 0; i < block->count; i++) {
-        wr_free(block->items[i]);
-    }
-    wr_free(block->items);
-}
 
 /* Ray's names of the log files end in the pid, which is known only when the files are open already: a second name
  * for them,
@@ -354,11 +483,11 @@ static void spawn_c(wr_shell *sh, uint32_t worker, shell_job *job) {
     }
     char *argv[] = {program, "--socket", sh->socket_path, "--token-file", sh->args.token_file, "--cookie",
                     cookie,  NULL};
-    env_block block = {.items = shell_alloc(ENV_MAX * sizeof(char *))};
+    shell_env_block block = env_block_new();
     for (char **at = environ; *at != NULL && block.count < ENV_MAX - 1; at++) {
         block.items[block.count++] = shell_text(*at);
     }
-    worker_env(sh, worker, job, env_to_block, &block);
+    worker_env(sh, worker, job, &block);
     int pid = shell_exec(argv, block.items, w->out, w->err, job->cwd);
     env_block_done(&block);
     shell_proc *proc = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
@@ -418,14 +547,11 @@ void shell_spawn(wr_shell *sh, uint32_t worker) {
         spawn_c(sh, worker, job);
         return;
     }
-    w->fork = job->fork;
-    w->queued = true;
-    if (w->fork->proc == NULL) { /* it died; a new try */
-        start_server(sh, w->fork);
-        if (w->fork->proc == NULL) {
-            w->queued = false;
-            defer_failure(sh, worker);
-        }
+    w->fork = shell_fork_of(sh, job, env_hash_of(&info, job));
+    w->fork->workers++;
+    w->queued = w->fork->proc != NULL;
+    if (!w->queued) {
+        defer_failure(sh, worker);
     }
 }
 
@@ -459,6 +585,10 @@ void shell_worker_forget(wr_shell *sh, uint32_t worker) {
         unlink(w->first_out);
         unlink(w->first_err);
     }
+    if (w->fork != NULL) {
+        w->fork->workers--;
+        w->fork->idle_since = wr_clock_ns();
+    }
     sh->workers[worker] = NULL;
     wr_free(w);
 }
@@ -474,17 +604,13 @@ static shell_fork *fork_of(shell_conn *conn, wr_error *err) {
 }
 
 static void write_env(wr_shell *sh, uint32_t worker, const shell_job *job) {
-    env_block block = {.items = shell_alloc(ENV_MAX * sizeof(char *))};
-    worker_env(sh, worker, job, env_to_block, &block);
-    wr_record_map_begin(&sh->w, "env");
+    shell_env_block block = env_block_new();
+    worker_env(sh, worker, job, &block);
+    wr_record_list_begin(&sh->w, "env");
     for (uint32_t i = 0; i < block.count; i++) {
-        char *equals = strchr(block.items[i], '=');
-        if (equals - block.items[i] <= WR_RECORD_NAME_MAX && equals != block.items[i]) {
-            *equals = 0;
-            wr_record_string(&sh->w, block.items[i], equals + 1);
-        }
+        wr_record_bytes(&sh->w, NULL, block.items[i], strlen(block.items[i]));
     }
-    wr_record_map_end(&sh->w);
+    wr_record_list_end(&sh->w);
     env_block_done(&block);
 }
 

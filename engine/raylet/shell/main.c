@@ -13,6 +13,8 @@
 
 static wr_shell shell; /* for the life of the process */
 
+enum { ENV_SERVER_IDLE_MS = 60 * 1000 };
+
 static const char usage[] =
     "usage: whipray-raylet --head --session-dir DIR --token-file FILE [option ...]\n"
     "  --num-cpus N --num-gpus N --resources k=v,... --labels k=v,...   what the node has; found out by "
@@ -23,7 +25,8 @@ static const char usage[] =
     "  --owner-fd FD                 a pipe; its end of file ends the cluster\n"
     "  --ready-fd FD                 gets \"OK\" or \"ERROR text\" once\n"
     "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N,\n"
-    "                                gcs_restarts_per_minute=N (5; at most 1000)\n";
+    "                                gcs_restarts_per_minute=N (5; at most 1000),\n"
+    "                                env_server_idle_ms=N (60000)\n";
 
 static wr_status parse_number(const char *option, const char *text, double least, double *out,
                               wr_error *err) {
@@ -60,6 +63,12 @@ static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
                            (int)GCS_RESTARTS_LIMIT);
         }
         a->gcs_restarts = (uint32_t)number;
+        return WR_OK;
+    }
+    if (strncmp(text, "env_server_idle_ms=", 19) == 0) {
+        double number;
+        WR_TRY(parse_number("config env_server_idle_ms", equals + 1, 0, &number, err));
+        a->env_server_idle_ms = (uint64_t)number;
         return WR_OK;
     }
     if (strncmp(text, "prestart=", 9) == 0) {
@@ -108,6 +117,7 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
                       .owner_fd = -1,
                       .ready_fd = -1,
                       .prestart = UINT32_MAX,
+                      .env_server_idle_ms = ENV_SERVER_IDLE_MS,
                       .gcs_restarts = GCS_RESTARTS_DEFAULT};
     double number;
     wr_status first = WR_OK; /* ready_fd must be known before the first complaint */
@@ -384,7 +394,7 @@ static wr_status start(wr_shell *sh, wr_error *err) {
     shell_logs_start(sh);
     WR_TRY(shell_listen(sh, err));
     if (sh->args.python[0] != 0) {
-        (void)shell_fork_of(sh, sh->args.python);
+        (void)shell_fork_of(sh, NULL, 0);
     }
     WR_TRY(shell_gcs_start(sh, err));
     if (pthread_create(&sh->bell_thread, NULL, ring_bell, sh) != 0) {

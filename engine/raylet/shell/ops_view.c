@@ -163,10 +163,8 @@ static wr_status hello_driver(wr_shell *sh, shell_conn *conn, uint64_t request, 
         wr_free(job->name_space);
         job->name_space = shell_text(hex);
     }
-    if (!c && job->python[0] != 0) {
-        job->fork = shell_fork_of(sh, job->python); /* warm by the time that the first task comes */
-    } else if (!c) {
-        job->fork = shell_fork_of(sh, sh->args.python[0] != 0 ? sh->args.python : "/usr/bin/python3");
+    if (!c) {
+        (void)shell_fork_of(sh, job, job->env_hash); /* warm by the time that the first task comes */
     }
     uint32_t at = 0;
     while (at < sh->job_count && sh->jobs[at] != NULL) {

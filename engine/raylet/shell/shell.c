@@ -403,6 +403,7 @@ void shell_pass(wr_shell *sh) {
     read_facts(sh, now);
     shell_procs_tick(sh);
     shell_logs_tick(sh);
+    shell_forks_tick(sh);
     wr_raylet_core_tick(sh->core, wr_clock_ns());
     shell_drain(sh);
     uint64_t next = wr_raylet_core_next(sh->core), wait_ms = 100;

@@ -36,6 +36,7 @@ typedef struct shell_args {
     int64_t object_store_memory, memory; /* 0: found out */
     int owner_fd, ready_fd, gcs_port;
     uint32_t prestart;
+    uint64_t env_server_idle_ms; /* so long a fork server of an environment is kept without a worker */
     uint32_t gcs_restarts; /* that often in a minute is the GCS started again */
     bool head;
 } shell_args;
@@ -69,8 +70,17 @@ typedef struct shell_worker {
     uint64_t cancelled; /* handle of the task that its killing cancels; 0: none */
 } shell_worker;
 
-struct shell_fork { /* one fork server */
+typedef struct shell_env_block { /* "NAME=VALUE" each, each name once */
+    char **items;
+    uint32_t count;
+} shell_env_block;
+
+struct shell_fork { /* one fork server; its key is interpreter and environment */
     char *python, log[WR_PATH_MAX];
+    shell_env_block env; /* of a runtime environment; empty: the default one */
+    uint32_t workers;    /* entries of the shell's table that it made or shall make */
+    uint64_t idle_since; /* wr_clock_ns, when there is none */
+    bool retired;        /* was told to end: takes no more orders */
     shell_proc *proc;
     shell_conn *conn;
     uint64_t ticket; /* of the fork_next that waits; 0: none */
@@ -102,7 +112,6 @@ typedef struct shell_job {
     uint8_t *config; /* the driver's job map, packed */
     uint32_t config_bytes;
     char *name_space, *python, *runtime_env, *cwd;
-    shell_fork *fork;
     uint64_t env_hash;
     uint64_t log_wanted;          /* wr_clock_ns of the last log_poll */
     wr_proc_counters dead;        /* sums of its dead processes */
@@ -301,7 +310,9 @@ int shell_exec(char *const argv[], char *const envp[], const char *out, const ch
 void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t size);
 
 /* ---- forks.c: fork servers and workers ---- */
-shell_fork *shell_fork_of(wr_shell *sh, const char *python);
+/* The server of a job's interpreter with that environment, started if need be; job NULL: the default one. */
+shell_fork *shell_fork_of(wr_shell *sh, const shell_job *job, uint64_t env_hash);
+void shell_forks_tick(wr_shell *sh); /* ends what no worker has needed for a while */
 void shell_fork_died(wr_shell *sh, shell_fork *fork);
 void shell_fork_serve(wr_shell *sh, shell_fork *fork); /* answers the fork_next that waits */
 void shell_spawn(wr_shell *sh, uint32_t worker);

@@ -332,7 +332,7 @@ def job_record(
         "python": sys.executable,
         "cwd": os.getcwd(),
         "sys_path": [os.path.abspath(part) if part else os.getcwd() for part in sys.path],
-        "env": {},
+        "env": [],
         "runtime_env": to_json(environment),
         "entrypoint": " ".join(sys.argv) or sys.executable,
         "language": "python",

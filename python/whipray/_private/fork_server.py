@@ -1,7 +1,7 @@
 """The fork server: a warm interpreter that the raylet asks for workers.
 
 Run as ``PYTHON -m whipray._private.fork_server --socket PATH --token-file F``, one per interpreter
-and environment. It imports what every worker needs (numpy among it, with one BLAS thread), freezes
+and environment, with the environment's variables from its first instruction on. It imports what every worker needs (numpy among it, with one BLAS thread), freezes
 the garbage collector's view of it, and forks. It has one thread, computes nothing and never imports
 user code. Each child's pidfd goes back to the raylet with ``fork_done``, each exit status with
 ``fork_exited``.
@@ -225,7 +225,7 @@ class ForkServer:
         cookie = order["cookie"]
         spawn = Spawn(
             cookie=cookie,
-            env=dict(order.get("env") or {}),
+            env=dict(_variable(item) for item in order.get("env") or []),
             unset=list(order.get("unset") or []),
             cwd=order.get("cwd") or "",
             stdout=order.get("stdout") or "",
@@ -272,6 +272,20 @@ class ForkServer:
             if pid == 0:
                 return
             self._connection.tell("fork_exited", {"pid": pid, "status": status})
+
+
+def _variable(item: bytes) -> tuple[str, str]:
+    name, _, value = item.partition(b"=")
+    return os.fsdecode(name), os.fsdecode(value)
+
+
+def _threads_given() -> int:
+    """How many threads libraries may start, if the user says so in the environment; else 0."""
+    for name in BLAS_VARIABLES:
+        value = os.environ.get(name, "")
+        if value:
+            return int(value) if value.isdecimal() else 1
+    return 0
 
 
 def _redirect(path: str, descriptor: int) -> None:
@@ -342,11 +356,11 @@ def main() -> int:
     except (ProtocolError, record.RecordError) as error:
         print(f"whipray: fork server: {error}", file=sys.stderr)
         return 1
-    threads_given = any(name in os.environ for name in BLAS_VARIABLES)
+    threads_given = _threads_given()
     enter(spawn)
     from whipray._private import worker_main
 
-    worker_main.threads_were_given = threads_given
+    worker_main.threads_given = threads_given
     return worker_main.main(spawn.socket_path, spawn.token, spawn.cookie)
 
 

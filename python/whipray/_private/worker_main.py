@@ -62,8 +62,8 @@ class _Life:
 
 _life = _Life()
 
-threads_were_given = False
-"""Whether the user says how many threads libraries take; set by the fork server."""
+threads_given = 0
+"""How many threads libraries may take if the user says so, else 0; set by the fork server."""
 
 
 # ---- Cancellation ----------------------------------------------------------------------------
@@ -191,7 +191,10 @@ def _set_resources(assignment: Assignment) -> None:
     """Show what is assigned to libraries that look for it in the environment."""
     cpus = assignment.resources.get("CPU", 0)
     count = max(1, int(cpus))
-    if not threads_were_given:
+    if threads_given:
+        if threads_given > 1:
+            _allow_threads(threads_given)
+    else:
         os.environ["OMP_NUM_THREADS"] = str(count)
         if count > 1:
             _allow_threads(count)
@@ -469,10 +472,16 @@ def end_by(error: BaseException, task: Any = None) -> NoReturn:
 # ---- The beginning ---------------------------------------------------------------------------
 
 
-def _prepare_job(job: dict[str, Any]) -> None:
+def _prepare_job(job: dict[str, Any], environment: dict[str, Any]) -> None:
     """Make imports mean what they mean in the driver, before anything is unpickled."""
     wanted = [str(part) for part in job.get("sys_path") or []]
     if wanted:
+        if "PYTHONPATH" in environment.get("env_vars", {}):
+            # As in a program that was started with it: behind the script's folder, before the rest.
+            parts = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+            asked = [os.path.abspath(part) for part in parts if part]
+            first = wanted[:1]
+            wanted = first + asked + [part for part in wanted[1:] if part not in asked]
         own = [part for part in sys.path if part and part not in wanted]
         sys.path[:] = wanted + own
     if job.get("alias"):
@@ -498,7 +507,7 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
     cookie : bytes
         Which of its orders this process answers.
     """
-    global threads_were_given
+    global threads_given
     hooks.install()
     _core.set_hooks(
         load_function=_load_function,
@@ -525,11 +534,12 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
             job_env=job_env,
         )
     )
-    given = {**(job.get("env") or {}), **environment.get("env_vars", {})}
-    threads_were_given = threads_were_given or any(name in given for name in THREAD_VARIABLES)
+    if not threads_given:
+        given = [item.partition(b"=")[0].decode(errors="replace") for item in job.get("env") or []]
+        threads_given = int(any(name in given for name in THREAD_VARIABLES))
     errors.Origin.node_ip = str(welcome.get("node_ip") or "127.0.0.1")
     try:
-        _prepare_job(job)
+        _prepare_job(job, environment)
         result = _core.run_worker()
     except (SystemExit, AsyncioActorExit) as stop:
         end_by(stop)

@@ -62,6 +62,7 @@ def pairs() -> None:
         "actors.calls_2_2",
         lambda: check(ray.get([c.call.remote(actors, n) for c in callers]) == [2 * n] * 2, "calls"),
         4 * n,
+        calls=4 * n + 2,
     )
 
 

@@ -57,9 +57,30 @@ def percentile(ordered: list[float], p: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * p / 100))]
 
 
-def latency(metric: str, call: Callable[[], object], n: int, *, warm: int = 100) -> None:
-    """p50 and p99 in microseconds of ``n`` calls one after the other, each round."""
+def executed() -> int | None:
+    """Tasks and actor calls that the engine has run for this job so far; None where nobody counts."""
+    if ENGINE != "whipray":
+        return None
+    total = importlib.import_module("whipray._private.api").engine_counters()["total"]
+    return total["tasks_executed"] + total["calls_executed"]
+
+
+def check_executed(before: int | None, calls: int, what: str) -> None:
+    """Executions equal calls: nothing was skipped, nothing run twice."""
+    if before is not None:
+        ran = executed() - before
+        check(ran == calls, f"{what}: {calls} calls, {ran} executions")
+
+
+def latency(
+    metric: str, call: Callable[[], object], n: int, *, warm: int = 100, calls: int = 1
+) -> None:
+    """p50 and p99 in microseconds of ``n`` calls one after the other, each round.
+
+    ``calls``: how many tasks or actor calls one ``call`` makes.
+    """
     n = size(n)
+    before = executed()
     for _ in range(size(warm)):
         call()
     p50, p99 = [], []
@@ -72,12 +93,19 @@ def latency(metric: str, call: Callable[[], object], n: int, *, warm: int = 100)
         times.sort()
         p50.append(percentile(times, 50))
         p99.append(percentile(times, 99))
+    check_executed(before, calls * (size(warm) + n * ROUNDS), metric)
     emit(metric + ".p50", p50, "us")
     emit(metric + ".p99", p99, "us")
 
 
-def rate(metric: str, run: Callable[[], object], n: int, *, warm: int = 1) -> None:
-    """``run`` does ``n`` operations: operations a second, each round."""
+def rate(
+    metric: str, run: Callable[[], object], n: int, *, warm: int = 1, calls: int | None = None
+) -> None:
+    """``run`` does ``n`` operations: operations a second, each round.
+
+    ``calls``: how many tasks or actor calls a ``run`` makes (default ``n``).
+    """
+    before = executed()
     for _ in range(warm):
         run()
     out = []
@@ -85,6 +113,7 @@ def rate(metric: str, run: Callable[[], object], n: int, *, warm: int = 1) -> No
         t = clock()
         run()
         out.append(n / (clock() - t))
+    check_executed(before, (n if calls is None else calls) * (warm + ROUNDS), metric)
     emit(metric, out, "1/s")
 
 

@@ -50,7 +50,7 @@ def many() -> None:
     def put_get() -> None:
         check(sum(ray.get([ray.put(i) for i in range(n)])) == n * (n - 1) // 2, "sum")
 
-    rate("objects.put_then_get_10000", put_get, n)
+    rate("objects.put_then_get_10000", put_get, n, calls=0)
     refs = [ray.put(i) for i in range(n)]
     duration("objects.get_list_10000", lambda: check(len(ray.get(refs)) == n, "list"))
     duration(
@@ -93,7 +93,7 @@ def large() -> None:
     emit("objects.put_100MB.warm", warm or [0.0], "GB/s")
     r = ray.put(x)
     check(int(ray.get(r)[-1]) == 1, "100 MB")
-    latency("objects.get_100MB.driver", lambda: ray.get(r), 300, warm=20)
+    latency("objects.get_100MB.driver", lambda: ray.get(r), 300, warm=20, calls=0)
     ray.get(timed_get.remote([r]))
     out = []
     for _ in range(size(40, 2)):
