@@ -108,6 +108,9 @@ def arguments() -> argparse.Namespace:
         choices=["ray"],
         help="measure this engine in turn, in a virtual environment of its own",
     )
+    parser.add_argument(
+        "--peer-rounds", type=int, default=2, help="rounds per row of the other engine (default 2)"
+    )
     parser.add_argument("--runs", type=int, default=1, help="how often to alternate (default 1)")
     parser.add_argument(
         "--only",
@@ -153,7 +156,9 @@ def main() -> int:
             if ray is not None:
                 plain = {k: v for k, v in env.items() if k != "PYTHONPATH"}
                 found, wrong = collect(
-                    [ray_python(), program + ".py"], {**plain, "BENCH_ENGINE": "ray"}, 900
+                    [ray_python(), program + ".py"],
+                    {**plain, "BENCH_ENGINE": "ray", "BENCH_ROUNDS": str(options.peer_rounds)},
+                    900,
                 )
                 merge(ray, found)
                 problems += ["ray: " + w for w in wrong]
