@@ -1,7 +1,8 @@
 """Checks of style and structure: ``./dev lint``.
 
-Layers, banned calls, exported symbols, file sizes, ruff, spelling. Prints each finding as
-``file:line: what is wrong`` and ends with 1 if there is one.
+Layers, banned calls, file sizes, dead files, paths of one machine, ruff, mypy, clang-format,
+spelling. Prints each finding as ``file:line: what is wrong`` and ends with 1 if there is one.
+The undefined symbols of the cores are a test of CTest: tests/unit/symbols.
 """
 
 from __future__ import annotations
@@ -116,36 +117,26 @@ def run_tool(findings: list[str], name: str, *arguments: str) -> None:
         return
     done = subprocess.run([tool, *arguments], cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
-        findings.extend(line for line in (done.stdout + done.stderr).splitlines() if line.strip())
+        lines = (done.stdout + done.stderr).splitlines()
+        found = [line for line in lines if re.match(r"\S+:\d+", line)]
+        findings.extend(found or [f"dev:1: {name}: " + " ".join(lines)[-300:]])
 
 
 def main() -> int:
     _layers()
     findings: list[str] = []
-    for path in tracked(
-        "engine/*.c",
-        "engine/*.h",
-        "rl/*.c",
-        "rl/*.h",
-        "include/*.h",
-        "python/src/*.c",
-        "python/src/*.h",
-    ):
-        check_c(path, findings)
+    for folder in ("engine", "rl", "include", "python/src"):
+        for path in tracked(f"{folder}/*.c", f"{folder}/*.h"):
+            check_c(path, findings)
     check_dead(findings)
     check_paths(findings)
-    run_tool(
-        findings,
-        "ruff",
-        "check",
-        "--quiet",
-        "--output-format",
-        "concise",
-        "python",
-        "tests",
-        "tools",
-        "examples",
-    )
+    python = ("python", "tests", "tools", "examples")
+    run_tool(findings, "ruff", "check", "--quiet", "--output-format", "concise", *python)
+    run_tool(findings, "mypy", "--no-error-summary", "python/whipray")
+    sources = [str(path) for path in tracked("*.c", "*.h", "*.cc")]
+    run_tool(findings, "clang-format", "--dry-run", "-Werror", "--ferror-limit=1", *sources)
+    texts = [str(path) for path in tracked("*.md", "*.c", "*.h", "*.py")]
+    run_tool(findings, "codespell", "-L", "notin,numer,settinga,abd,tahn,evalute", *texts)
     for line in findings:
         print(line)
     print(f"lint: {len(findings)} findings")

@@ -79,7 +79,7 @@ static void own_folder(char out[WR_PATH_MAX]) {
     }
 }
 
-static pid_t launch(char *const argv[], const char *log, int keep_fd) {
+static pid_t launch(char *const argv[], const char *folder, const char *log, int keep_fd) {
     pid_t pid = fork();
     if (pid != 0) {
         return pid;
@@ -96,7 +96,9 @@ static pid_t launch(char *const argv[], const char *log, int keep_fd) {
             close(fd);
         }
     }
-    execv(argv[0], argv);
+    if (chdir(folder) == 0) { /* it keeps no folder of the user's busy, and finds nothing there */
+        execv(argv[0], argv);
+    }
     _exit(127);
 }
 
@@ -200,7 +202,15 @@ static wr_status check(const cli_values *v, start_plan *p, wr_error *err) {
 static wr_status prepare(const cli_values *v, const char *root, start_plan *p, wr_error *err) {
     char token[WR_TOKEN_MAX + 1], line[WR_TOKEN_MAX + 2];
     WR_TRY(wr_token_load(true, token, NULL, err));
-    WR_TRY(wr_paths_session(root, p->session, err));
+    char made[WR_PATH_MAX], here[WR_PATH_MAX];
+    WR_TRY(wr_paths_session(root, made, err));
+    if (made[0] == '/') {
+        memcpy(p->session, made, sizeof made);
+    } else if (getcwd(here, sizeof here) != NULL) { /* the raylet has another working directory */
+        WR_TRY(wr_paths_join(here, made, p->session, err));
+    } else {
+        return WR_FAIL_ERRNO(err, "the working directory");
+    }
     /* The session's own copy: the cluster keeps its token, also when the user's file or variable changes. */
     snprintf(line, sizeof line, "%s\n", token);
     WR_TRY(wr_paths_join(p->session, "auth_token", p->token_file, err));
@@ -249,7 +259,7 @@ static wr_status start(const cli_values *v, start_plan *p, pid_t *out_pid, cli_c
     char said[1024] = "";
     status = prepare(v, c->root, p, err);
     if (status == WR_OK) {
-        *out_pid = launch(p->argv, p->err_log, fds[1]);
+        *out_pid = launch(p->argv, p->session, p->err_log, fds[1]);
         close(fds[1]);
         fds[1] = -1;
         status = *out_pid > 0 ? read_ready(fds[0], said, sizeof said, err) : WR_FAIL_ERRNO(err, "fork");

@@ -36,6 +36,8 @@ typedef void (*wr_lost_fn)(void *arg, wr_handle handle, uint32_t function, wr_lo
  * they are sealed. Those
  * it had not begun stay. Every step may run again. O(cells it held), or of all leased cells if it held heap or shared cells. */
 void wr_keeper_slot_dead(wr_keeper *keeper, uint32_t slot, wr_lost_fn lost, void *arg);
+/* For the next wr_keeper_slot_dead: this task is not queued again though it has retries left, but sealed by lost(). 0: none. */
+void wr_keeper_no_retry(wr_keeper *keeper, wr_handle handle);
 
 typedef struct wr_slot_info {
     bool live;
@@ -79,6 +81,8 @@ typedef struct wr_port_info {
     uint32_t sleepers; /* takers asleep */
 } wr_port_info;
 void wr_keeper_port_info(const wr_keeper *keeper, uint16_t port, wr_port_info *out);
+/* Tasks of the port that workers have reserved and not begun (others may still steal them). O(slots): for status. */
+uint64_t wr_keeper_port_reserved(const wr_keeper *keeper, uint16_t port);
 
 /* ---- References that the raylet itself has ---- */
 void wr_keeper_hold(wr_keeper *keeper, wr_handle handle); /* SHARED by its creator before the raylet was told */

@@ -99,6 +99,7 @@ struct wr_keeper {
     uint32_t *unit_refs;  /* [units] cells that refer into an orphaned unit */
     uint64_t units, units_leased, units_orphaned, unit_at;
     bool figures_stale;
+    wr_handle no_retry; /* of the next death */
     bool room_freed; /* cells or units came back since the last refusal */
 
     wr_keeper_event *events;

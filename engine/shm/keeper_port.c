@@ -293,6 +293,9 @@ void wr_keeper_port_close(wr_keeper *k, uint16_t n) {
         return;
     }
     wr_keeper_port *port = &k->ports[n];
+    if (port->failing) { /* what its last taker's death queued again since the last pass: nobody else looks there */
+        fail_calls(k, n);
+    }
     wr_keeper_port_state(k, n, WR_PORT_CLOSED, 0);
     while (port->rings_first != 0) {
         release_ring(k, port->rings_first - 1);

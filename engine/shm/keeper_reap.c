@@ -28,26 +28,56 @@ static void requeue_ready(wr_keeper *k, wr_handle handle) {
 
 /* Reserved and not begun: behind the head, so nobody would look there again. An actor's heads are set back as
  * a whole. */
-static void reap_reservation(reaping *r) {
-    wr_keeper *k = r->keeper;
-    uint64_t word = WR_LOAD(&wr_slot_at(k->pool, r->slot)->reserved);
-    uint32_t count = (uint32_t)word & 63, number = (uint32_t)(word >> 6) & (WR_RING_MAX - 1);
-    if (count == 0 || count > WR_RESERVE_MAX || number >= k->pool->geometry.rings ||
-        !k->rings[number].leased || k->ports[k->rings[number].port].actor) {
-        return;
+/* The reservation that a slot has published: its ring, and the places [*at, *end) in it that were not lapped. false: none. */
+static bool reservation_of(const wr_keeper *k, uint32_t s, uint32_t *number, uint64_t *at, uint64_t *end) {
+    uint64_t word = WR_LOAD(&wr_slot_at(k->pool, s)->reserved);
+    uint32_t count = (uint32_t)word & 63;
+    *number = (uint32_t)(word >> 6) & (WR_RING_MAX - 1);
+    if (count == 0 || count > WR_RESERVE_MAX || *number >= k->pool->geometry.rings || !k->rings[*number].leased ||
+        k->ports[k->rings[*number].port].actor) {
+        return false;
     }
-    wr_ring *ring = wr_ring_at(k->pool, number);
+    wr_ring *ring = wr_ring_at(k->pool, *number);
     uint64_t tail = WR_LOAD(&ring->tail), head = WR_LOAD(&ring->head);
     uint64_t behind = (tail - (word >> 26)) & ((1ull << WR_RESERVE_START_BITS) - 1);
     if (behind > k->pool->ring_mask + WR_RESERVE_MAX || behind > tail) {
-        return;
+        return false;
     }
-    for (uint64_t at = tail - behind; count-- != 0 && at < head && at < tail; at++) {
-        if (tail - at > k->pool->ring_mask) {
-            continue; /* done, and its place was used again; those behind it need not be */
+    *at = tail - behind;
+    *end = *at + count < head ? *at + count : head;
+    *end = *end < tail ? *end : tail;
+    while (*at < *end && tail - *at > k->pool->ring_mask) {
+        ++*at; /* done, and its place was used again; those behind it need not be */
+    }
+    return *at < *end;
+}
+
+static void reap_reservation(reaping *r) {
+    wr_keeper *k = r->keeper;
+    uint32_t number;
+    uint64_t at, end;
+    if (reservation_of(k, r->slot, &number, &at, &end)) {
+        wr_ring *ring = wr_ring_at(k->pool, number);
+        for (; at < end; at++) {
+            requeue_ready(k, WR_LOAD(&ring->at[at & k->pool->ring_mask]));
         }
-        requeue_ready(k, WR_LOAD(&ring->at[at & k->pool->ring_mask]));
     }
+}
+
+uint64_t wr_keeper_port_reserved(const wr_keeper *k, uint16_t port) {
+    uint64_t ready = 0;
+    for (uint32_t s = 1; s < k->pool->geometry.slots; s++) {
+        uint32_t number;
+        uint64_t at, end;
+        if (!reservation_of(k, s, &number, &at, &end) || k->rings[number].port != port) {
+            continue;
+        }
+        const wr_ring *ring = wr_ring_at(k->pool, number);
+        for (; at < end; at++) {
+            ready += wr_cell_state_of(k->pool, WR_LOAD(&ring->at[at & k->pool->ring_mask])) == WR_CELL_READY;
+        }
+    }
+    return ready;
 }
 
 /* A call of an actor that runs again is found where it stands in its caller's ring, unless that has gone
@@ -90,7 +120,7 @@ static bool may_retry(const wr_keeper *k, const wr_cell *cell, wr_lost_reason *o
 static void reap_running(reaping *r, wr_cell *cell, wr_handle handle, uint64_t word) {
     wr_keeper *k = r->keeper;
     wr_lost_reason reason;
-    bool again = may_retry(k, cell, &reason);
+    bool again = may_retry(k, cell, &reason) && handle != k->no_retry;
     if (again && cell->attempt != UINT8_MAX) {
         cell->attempt++;
     }
@@ -289,6 +319,10 @@ static void close_slot(wr_keeper *k, uint32_t s) {
     WR_STORE(&slot->state, WR_SLOT_FREE);
 }
 
+void wr_keeper_no_retry(wr_keeper *k, wr_handle handle) {
+    k->no_retry = handle;
+}
+
 void wr_keeper_slot_dead(wr_keeper *k, uint32_t s, wr_lost_fn lost, void *arg) {
     if (s == WR_SLOT_RAYLET || s >= k->slot_high || k->slots[s].state == WR_SLOT_FREE) {
         return;
@@ -310,4 +344,5 @@ void wr_keeper_slot_dead(wr_keeper *k, uint32_t s, wr_lost_fn lost, void *arg) {
     reap_rows(&r);
     reap_hints(&r);
     close_slot(k, s);
+    k->no_retry = 0;
 }

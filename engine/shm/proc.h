@@ -103,8 +103,9 @@ bool wr_proc_retry_in_place(wr_proc *proc, wr_claim *claim); /* attempt + 1, sta
  * their handles, raises `tail`, rings `bell`. The producer claims and seals them in order: an item is a result. A
  * credit
  * that is taken back is sealed as an error by its consumer; then the producer finds it SEALED and stops. */
-/* [books] Consumer: prepares credits until `tail` = upto (at most window ahead of what was consumed); hands out their
- * handles (counted) into out[]. */
+/* [books] Consumer: prepares credits until `tail` = upto, or as far as the items a window before are sealed (a place of
+ * the ring is written again then, whether its item was read or not: that limit is upto). Hands out their handles (counted)
+ * into out[], which has room for upto - tail. */
 WR_MUST_USE wr_status wr_proc_credit(wr_proc *proc, wr_handle generator, uint64_t upto, wr_handle *out, uint32_t *out_count,
                                      wr_error *err);
 /* [books] Producer: claims credit `index` of the generator it runs, on `lane`. OK; AGAIN: no credit yet; STATE: that item is

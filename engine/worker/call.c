@@ -103,7 +103,7 @@ wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_erro
         wr_proc_share(client->proc, ref);
     }
     if (WR_UNLIKELY(stream)) {
-        status = wr_map_set(&client->windows, ref, window, err);
+        status = wr_map_set(&client->windows, ref, call->stream_window, err);
         if (status != WR_OK) { /* a generator that nobody can read */
             (void)wr_cancel(client, ref, NULL, NULL);
             wr_proc_unref(client->proc, ref);
@@ -122,7 +122,8 @@ bool wr_flush(wr_client *client) {
     if (client->closing != NULL) {
         wr_client_streams_tend(client);
     }
-    return wr_proc_flush(client->proc);
+    const bool fed = client->fed != NULL && wr_client_streams_feed(client);
+    return wr_proc_flush(client->proc) || fed;
 }
 
 wr_status wr_cancel(wr_client *client, wr_ref ref, uint32_t *out_slot, uint32_t *out_epoch) {

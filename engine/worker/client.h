@@ -61,7 +61,8 @@ struct wr_client {
     /* Books. */
     bool (*on_wait)(void *arg);
     void *on_wait_arg;
-    wr_map windows;            /* generator submitted here and not opened yet -> its window */
+    wr_map windows;            /* generator submitted here and not opened yet -> its window; 0: no limit */
+    struct wr_stream *fed;     /* streams without a limit whose generator goes on */
     struct wr_stream *closing; /* streams whose producer has still to stop */
     uint32_t blocked_depth;
     wr_activity activity;
@@ -88,6 +89,8 @@ wr_status wr_client_refs_check(const wr_client *client, const wr_ref *refs, uint
 void wr_client_quote(const wr_client *client, wr_ref error, wr_error *out);
 /* Stops the producers of closed streams; needed only while client->closing is not NULL. */
 void wr_client_streams_tend(wr_client *client);
+/* Gives credits to the producers of streams without a limit; true: some were used up. */
+bool wr_client_streams_feed(wr_client *client);
 /* End what stream.c, execute.c and c_functions.c hold. */
 void wr_client_streams_done(wr_client *client);
 void wr_client_lanes_done(wr_client *client);

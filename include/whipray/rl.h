@@ -213,6 +213,8 @@ WR_API WR_MUST_USE wr_status wr_rl_loop_solve(wr_rl_loop *loop, double target, u
 /* Lends its parts until wr_rl_loop_free. */
 WR_API wr_rl_learner *wr_rl_loop_learner(wr_rl_loop *loop);
 WR_API wr_rl_runner *wr_rl_loop_runner(wr_rl_loop *loop);
+/* Seconds that the last iteration took to sample; 0 before the first. */
+WR_API double wr_rl_loop_sample_seconds(const wr_rl_loop *loop);
 
 /* ---- environments alone: a batch of them, stepped with given actions ---- */
 

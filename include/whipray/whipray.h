@@ -193,7 +193,7 @@ typedef struct wr_call {
     uint32_t ref_count;  /* top-level reference arguments: waited for before the task runs */
     const wr_ref *refs;
     wr_value args;          /* args.refs: nested ones, pinned but not waited for */
-    uint32_t stream_window; /* WR_CALL_STREAM: items in flight; 0: 64 */
+    uint32_t stream_window; /* WR_CALL_STREAM: unread items at most, then the producer waits; 0: no limit */
 } wr_call;
 #define WR_METHOD 0x80000000u
 
@@ -206,15 +206,18 @@ WR_API WR_MUST_USE wr_status wr_submit(wr_client *client, const wr_call *call, w
  * Done: NOT_FOUND. */
 WR_API wr_status wr_cancel(wr_client *client, wr_ref ref, uint32_t *out_slot, uint32_t *out_epoch);
 
-/* [books] Queues what overflowed a full ring as far as there is room (true: something is left), and takes in
- * what the raylet sent (freed objects). Submits and wr_blocked_begin do it, too; a caller that goes idle
- * should call it every 100 ms, one that waits while something is left every millisecond. */
+/* [books] Queues what overflowed a full ring as far as there is room (true: something is left), takes in
+ * what the raylet sent (freed objects), and lets the producers of open streams without a limit go on (true:
+ * one of them did). Submits and wr_blocked_begin do the first two, too; a caller that goes idle should call it
+ * every 100 ms, one that waits while it says true every few milliseconds. */
 WR_API bool wr_flush(wr_client *client);
 
 /* Streams, consumer side. Each generator that was submitted is opened once (its window is kept for that),
- * best at once. [books] The next item as a ref (sealed): its index is *out_index. OK; NOT_FOUND: the stream
- * ended before this item (the generator's own ref is sealed then: a value is the end, an error is one more
- * item, which the caller hands out once); AGAIN: not known yet - wait for it with wr_stream_wait. */
+ * best at once: it yields nothing before. Without a limit it goes on though nobody reads, as long as this
+ * process calls wr_stream_next or wr_flush. [books] The next item as a ref (sealed): its index is *out_index.
+ * OK; NOT_FOUND: the stream ended before this item (the generator's own ref is sealed then: a value is the
+ * end, an error is one more item, which the caller hands out once); AGAIN: not known yet - wait for it with
+ * wr_stream_wait. */
 typedef struct wr_stream wr_stream;
 WR_API WR_MUST_USE wr_status wr_stream_open(wr_client *client, wr_ref generator, wr_stream **out,
                                             wr_error *err);

@@ -83,6 +83,8 @@ extern wr_py_core wr_py;
 
 /* The client; makes one by hook auto_init. NULL with an exception. */
 wr_client *wr_py_client(void);
+/* A thread that keeps the books of this session in order while the program does something else; once. */
+void wr_py_ticker_start(void);
 /* Raises what hook system_error makes of an error. Always NULL. */
 PyObject *wr_py_raise(const wr_error *error);
 /* The same from parts; text is copied. */

@@ -141,6 +141,7 @@ static int module_exec(PyObject *module) {
         PyErr_SetString(PyExc_ImportError, "whipray does not work in subinterpreters");
         return -1;
     }
+    wr_py.module = module;
     if (wr_py.serializers == NULL && (wr_py.serializers = PyDict_New()) == NULL) {
         return -1;
     }

@@ -151,11 +151,14 @@ static bool on_wait(void *arg) {
     return PyErr_CheckSignals() == 0;
 }
 
-/* ---- The ticker: what a driver that computes or sleeps must not leave lying ----
- * Calls that overflowed a full ring are queued, and freed memory taken in, by whoever calls the core next; a
- * thread makes sure that somebody does. Workers need none: their loops do it. */
+/* ---- The ticker: what a program that computes or sleeps must not leave lying ----
+ * Calls that overflowed a full ring are queued, freed memory is taken in, and producers of unread streams get
+ * credits by whoever calls the core next; a thread makes sure that somebody does. Workers have none until they
+ * open a stream: their loops do the rest. */
 
 enum { TICK_NS = 100000000, BACKLOG_TICK_NS = 3000000 };
+
+static uint32_t ticking; /* the session that has the thread */
 
 /* Body of the thread: returns when its session has ended. */
 static PyObject *tick(PyObject *module, PyObject *number) {
@@ -177,9 +180,12 @@ static PyObject *tick(PyObject *module, PyObject *number) {
 }
 
 /* By _thread, and not by a thread of C: that would make a thread state at every turn. */
-static int ticker_start(PyObject *module) {
+void wr_py_ticker_start(void) {
+    if (ticking == wr_py.session) {
+        return;
+    }
     PyObject *threads = PyImport_ImportModule("_thread");
-    PyObject *body = PyObject_GetAttrString(module, "_tick");
+    PyObject *body = PyObject_GetAttrString(wr_py.module, "_tick");
     PyObject *started =
         threads != NULL && body != NULL
             ? PyObject_CallMethod(threads, "start_new_thread", "O(k)", body, (unsigned long)wr_py.session)
@@ -187,10 +193,15 @@ static int ticker_start(PyObject *module) {
     Py_XDECREF(threads);
     Py_XDECREF(body);
     Py_XDECREF(started);
-    return started != NULL ? 0 : -1;
+    if (started != NULL) {
+        ticking = wr_py.session;
+    } else {
+        PyErr_Clear(); /* no thread to be had: calls and waits do its work */
+    }
 }
 
 static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwargs) {
+    (void)module;
     static char *names[] = {"kind", "socket_path", "token", "hello", "spin_us", NULL};
     int kind;
     const char *path, *token;
@@ -239,8 +250,8 @@ static PyObject *connect_session(PyObject *module, PyObject *args, PyObject *kwa
     uint8_t id[28];
     wr_ref_id(client, 0, 0, id);
     memcpy(wr_py.id_prefix, id, sizeof wr_py.id_prefix);
-    if (kind == WR_CLIENT_DRIVER && ticker_start(module) != 0) {
-        PyErr_Clear(); /* no thread to be had: calls and waits do its work */
+    if (kind == WR_CLIENT_DRIVER) {
+        wr_py_ticker_start();
     }
     uint64_t bytes = 0;
     const uint8_t *welcome = wr_client_welcome(client, &bytes);

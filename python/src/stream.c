@@ -77,6 +77,7 @@ static int generator_init(PyObject *self, PyObject *args, PyObject *kwargs) {
     open_generators = g;
     Py_INCREF(ref);
     g->ref = ref;
+    wr_py_ticker_start(); /* its producer goes on while this program does something else */
     return 0;
 }
 

@@ -12,6 +12,7 @@ struct wr_rl_loop {
     wr_rl_learner *learner;
     float *batch;
     size_t capacity;
+    wr_time_ns sample_ns; /* of the last iteration */
 };
 
 void wr_rl_loop_free(wr_rl_loop *loop) {
@@ -50,7 +51,9 @@ wr_status wr_rl_loop_new(const wr_rl_config *config, uint32_t threads, wr_rl_loo
 static wr_status sample(wr_rl_loop *loop, wr_rl_update_stats *out, wr_error *err) {
     size_t weight_count, used;
     const float *weights = wr_rl_learner_weights(loop->learner, &weight_count);
+    const wr_time_ns start = wr_clock_ns();
     WR_TRY(wr_rl_runner_sample(loop->runner, weights, weight_count, loop->batch, loop->capacity, &used, err));
+    loop->sample_ns = wr_clock_ns() - start;
     return wr_rl_learner_accept(loop->learner, &(wr_rl_batch){.data = loop->batch, .floats = used}, 1, out,
                                 err);
 }
@@ -90,6 +93,10 @@ wr_rl_learner *wr_rl_loop_learner(wr_rl_loop *loop) {
 
 wr_rl_runner *wr_rl_loop_runner(wr_rl_loop *loop) {
     return loop->runner;
+}
+
+double wr_rl_loop_sample_seconds(const wr_rl_loop *loop) {
+    return (double)loop->sample_ns * 1e-9;
 }
 
 double wr_rl_peak_flops(uint32_t ms) {

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal as signals
 import threading
+import time
 
 import pytest
 import ray
@@ -678,8 +679,15 @@ def test_current_actor():
 
 
 def test_lifetime_non_detached():
-    counter = Counter.options(lifetime="non_detached").remote()
+    counter = Counter.options(lifetime="non_detached", name="for its handle").remote()
     assert ray.get(counter.add.remote()) == 1
+    last = counter.add.remote()
+    del counter
+    assert ray.get(last) == 2  # it ends with its last handle, after the calls that are queued
+    deadline = time.monotonic() + 60
+    while "for its handle" in ray.util.list_named_actors():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_lifetime_detached(program):

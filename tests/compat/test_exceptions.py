@@ -123,14 +123,61 @@ def test_group_from_a_task(cluster):
 
 def test_worker_crash_says_how(cluster):
     import os
+    import sys
 
     @ray.remote(max_retries=0)
     def die():
+        print("last words")
+        print("last complaint", file=sys.stderr)
         os.kill(os.getpid(), 9)
 
     with pytest.raises(exceptions.WorkerCrashedError) as caught:
         ray.get(die.remote(), timeout=60)
-    assert str(caught.value)
+    text = str(caught.value)
+    assert text
+    if "whipray.compat" in sys.modules:  # Ray's text is the same for each crash
+        assert "die: " in text and "SIGKILL" in text
+        assert "last words" in text and "last complaint" in text
+
+
+def test_an_actors_crash_says_how(cluster):
+    import os
+    import sys
+
+    @ray.remote
+    class Dies:
+        def die(self):
+            print("last words")
+            os.kill(os.getpid(), 9)
+
+    with pytest.raises(exceptions.ActorDiedError) as caught:
+        ray.get(Dies.remote().die.remote(), timeout=60)
+    if "whipray.compat" in sys.modules:
+        assert "SIGKILL" in str(caught.value) and "last words" in str(caught.value)
+
+
+def test_a_traceback_names_the_users_file_and_shows_the_line(cluster):
+    @ray.remote
+    def divide(n):
+        return n / 0  # the line of the error
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        ray.get(divide.remote(1), timeout=60)
+    text = str(caught.value)
+    assert __file__ in text and "return n / 0" in text
+    assert "<dynamic-code>" not in text
+
+
+def test_a_traceback_of_an_actors_method_names_the_users_file(cluster):
+    @ray.remote
+    class Divider:
+        def by_zero(self):
+            return [n / 0 for n in range(1)]
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        ray.get(Divider.remote().by_zero.remote(), timeout=60)
+    text = str(caught.value)
+    assert __file__ in text and "n / 0 for n in" in text
 
 
 def test_handle_of_an_ended_session(no_cluster):

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import time
 
 import pytest
 import ray
@@ -73,6 +74,52 @@ def test_completed():
     generator = count.remote(3)
     ray.get(generator.completed(), timeout=60)
     assert [ray.get(ref) for ref in generator] == [0, 1, 2]
+
+
+def test_completed_without_reading():
+    generator = count.remote(500)
+    ray.get(generator.completed(), timeout=60)
+    assert [ray.get(ref) for ref in generator] == list(range(500))
+
+
+def test_unread_task_generators_leave_the_cpus_to_others():
+    unread = [count.remote(200) for _ in range(4)]
+    assert ray.get(ray.remote(lambda: 1).remote(), timeout=60) == 1
+    assert [len(list(generator)) for generator in unread] == [200] * 4
+
+
+def test_an_actor_whose_generator_is_not_read_goes_on():
+    @ray.remote
+    class Actor:
+        def items(self):
+            for i in range(200):  # noqa: UP028 - Ray cannot run 'yield from' of an iterator
+                yield i
+
+        def one(self):
+            return 1
+
+    actor = Actor.remote()
+    unread = actor.items.remote()
+    assert ray.get(actor.one.remote(), timeout=60) == 1
+    assert [ray.get(ref) for ref in unread] == list(range(200))
+
+
+def test_a_worker_that_computes_feeds_its_unread_generator():
+    @ray.remote(num_cpus=0)
+    def outer(tally):
+        unread = mark_and_count.remote(tally, 200)
+        while ray.get(tally.get.remote()) == 0:
+            time.sleep(0.01)
+        del unread
+        return True
+
+    @ray.remote(num_cpus=0)
+    def mark_and_count(tally, n):
+        for i in range(n):  # noqa: UP028 - Ray cannot run 'yield from' of an iterator
+            yield i
+        ray.get(tally.add.remote())
+
+    assert ray.get(outer.remote(Tally.remote()), timeout=60)
 
 
 def test_completed_of_a_failed_one():

@@ -1,6 +1,7 @@
 """ray-compat sections 1 and 2: init, shutdown, and the driver's life."""
 
 import os
+import sys
 
 import pytest
 import ray
@@ -314,3 +315,11 @@ def wait_for_exit(pid):
 def is_zombie(pid):
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0] in ("Z", "X")
+
+
+def test_a_store_that_is_too_small_is_refused_at_the_call(no_cluster):
+    with pytest.raises(ValueError) as caught:
+        ray.init(num_cpus=1, object_store_memory=10)
+    if "whipray.compat" in sys.modules:  # Ray has another minimum
+        assert "at least 8388608 bytes" in str(caught.value)
+    assert not ray.is_initialized()

@@ -204,3 +204,49 @@ def test_placement_group_and_strategy_together():
 def test_strategy_of_another_name():
     with pytest.raises(ValueError):
         ray.remote(scheduling_strategy="NOSUCH")(plain).remote()
+
+
+def test_a_global_function_that_calls_itself_keeps_its_defaults(cluster):
+    assert ray.get(count_down.remote(4), timeout=60) == 2
+
+
+def test_a_local_function_that_calls_itself_keeps_its_defaults(cluster):
+    @ray.remote
+    def down(n, base=5, *, step=1):
+        return base if n == 0 else ray.get(down.remote(n - step))
+
+    assert ray.get(down.remote(4), timeout=60) == 5
+
+
+def test_a_class_that_makes_actors_of_itself(cluster):
+    assert ray.get(Chain.remote().depth.remote(), timeout=60) == 3
+
+
+def test_a_local_async_class_that_makes_a_tree_of_itself(cluster):
+    @ray.remote
+    class Node:
+        def __init__(self, depth, fan=2):
+            self.kids = [Node.remote(depth - 1) for _ in range(fan)] if depth else []
+
+        async def size(self, extra=0):
+            return 1 + extra + sum([await kid.size.remote() for kid in self.kids])
+
+    assert ray.get(Node.remote(2).size.remote(), timeout=60) == 7
+
+
+@ray.remote
+def count_down(n, acc=0, *, step=1):
+    if n == 0:
+        return acc
+    return ray.get(
+        count_down.remote(n - 1, acc, step=step) if n % 2 else count_down.remote(n - step, acc + 1)
+    )
+
+
+@ray.remote
+class Chain:
+    def __init__(self, depth=2):
+        self.kid = Chain.remote(depth - 1) if depth else None
+
+    def depth(self, base=0):
+        return 1 + (ray.get(self.kid.depth.remote()) if self.kid else base)

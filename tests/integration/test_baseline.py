@@ -58,6 +58,23 @@ def wait_for_figures(ray, before: dict[str, float], seconds: float = 2) -> None:
         raise AssertionError(f"not back within {seconds} s (before, now): {wrong}") from None
 
 
+def test_actors_killed_before_they_began_leave_no_figure_changed(ray):
+    @ray.remote(num_cpus=0)
+    class Idle:
+        def one(self):
+            return 1
+
+    ray.get(Idle.remote().one.remote())
+    before = at_rest(ray)
+    for _ in range(40):
+        actor = Idle.remote()
+        call = actor.one.remote()
+        ray.kill(actor)
+        ray.wait([call])
+        del actor, call
+    wait_for_figures(ray, before, 30)
+
+
 def test_workers_that_die_at_work_leave_no_figure_changed(ray):
     @ray.remote
     def pid(seconds):
@@ -117,12 +134,12 @@ def test_drivers_that_die_leave_no_figure_changed(short_dir, monkeypatch):
         try:
             assert ray.get(ray.remote(lambda: 1).remote()) == 1
             before = at_rest(ray)
-            for _ in range(3):
+            for _ in range(10):
                 with killed_at_the_end(start_driver(DRIVER)) as driver:
                     read_until(driver, "loaded")
                     driver.send_signal(signal.SIGKILL)
                     driver.wait()
-                wait_for_figures(ray, before, 4)  # its workers' processes have to end, too
+                wait_for_figures(ray, before)  # its workers' processes have to end, too
         finally:
             ray.shutdown()
     finally:

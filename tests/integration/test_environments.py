@@ -51,6 +51,9 @@ def test_variables_that_only_count_at_the_start_of_a_process_count(ray):
 
 def test_the_threads_that_an_environment_gives_are_what_numpy_has(ray):
     threadpoolctl = pytest.importorskip("threadpoolctl")
+    import numpy as np
+
+    np.ones((2, 2)) @ np.ones((2, 2))
     if not threadpoolctl.threadpool_info():
         pytest.skip("numpy has no BLAS that threadpoolctl knows")
 
@@ -109,5 +112,47 @@ def test_fork_servers_of_environments_are_few_and_end_when_nobody_needs_them():
             assert whipray.get(f.options(runtime_env=env(NUMBER=str(k))).remote()) == str(k)
         wait_for(lambda: len(fork_servers()) == 1, "only the default environment has a server", 30)
         assert whipray.get(f.options(runtime_env=env(NUMBER="0")).remote()) == "0"
+    finally:
+        whipray.shutdown()
+
+
+def test_log_files_are_bounded_and_no_line_on_its_way_to_the_driver_is_lost(monkeypatch, capfd):
+    import whipray
+
+    monkeypatch.setenv("WHIPRAY_ROTATION_MAX_BYTES", "20000")
+    monkeypatch.setenv("WHIPRAY_ROTATION_BACKUP_COUNT", "2")
+    context = whipray.init(num_cpus=1, object_store_memory=400_000_000)
+    logs = os.path.join(context.address_info["session_dir"], "logs")
+    try:
+
+        @whipray.remote
+        class Writer:
+            def write(self, first, count):
+                for k in range(first, first + count):
+                    print(f"line {k:06d} " + "x" * 80, flush=True)
+
+        writer = Writer.remote()
+        printed = ""
+        for burst in range(4):
+            whipray.get(writer.write.remote(burst * 400, 400))  # 40 KB
+            names = [n for n in os.listdir(logs) if n.startswith("worker-") and n.endswith(".out")]
+            wait_for(
+                lambda names=names: all(
+                    os.path.getsize(os.path.join(logs, name)) < 20_000 for name in names
+                ),
+                "the file of the worker is small again",
+            )
+        rotated = {name.rsplit(".", 1)[1] for name in os.listdir(logs) if ".out." in name}
+        assert rotated == {"1", "2"}
+        whipray.get(writer.write.remote(9999, 1))
+
+        def all_came():
+            nonlocal printed
+            printed += "".join(capfd.readouterr())
+            return "line 009999" in printed
+
+        wait_for(all_came, "the last line is with the driver")
+        for k in range(1600):
+            assert printed.count(f"line {k:06d}") == 1, k
     finally:
         whipray.shutdown()

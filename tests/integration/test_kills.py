@@ -23,26 +23,15 @@ from cluster import (
     start_driver,
     wait_for,
 )
+from test_baseline import at_rest, wait_for_figures
 
 KILLS = 10
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def baseline(ray) -> tuple:
-    """What must be the same before and after: free CPUs, pool figures, descriptors of the raylet."""
-    return (
-        ray.available_resources().get("CPU"),
-        len(os.listdir(f"/proc/{daemon('raylet')}/fd")),
-    )
-
-
-def wait_for_baseline(ray, before: tuple) -> None:
-    def back() -> bool:
-        now = baseline(ray)
-        # Another set of idle workers may be there: each has two descriptors in the raylet.
-        return now[0] == before[0] and now[1] <= before[1] + 8
-
-    wait_for(back, f"resources and descriptors back at {before}", timeout=10)
+def pending_of(ray, refs: list) -> int:
+    """How many of the refs are not there yet."""
+    return len(ray.wait(refs, num_returns=len(refs), timeout=0)[1])
 
 
 @pytest.mark.timeout(240)
@@ -57,21 +46,20 @@ def test_workers_killed_under_load_lose_nothing(ray):
     dice = random.Random(1)
     data = ray.put(np.full(10_000_000, 7, dtype=np.uint8))
     pids = {pid for _, _, pid in ray.get([work.remote(k, data) for k in range(50)])}
-    before = baseline(ray)
+    before = at_rest(ray)
     kills = 0
     while kills < KILLS:
         refs = [work.remote(k, data) for k in range(300)]
         ray.wait(refs, num_returns=dice.randrange(1, 60))
-        _, pending = ray.wait(refs, num_returns=len(refs), timeout=0)
         victims = [p for p in pids if alive(p)]
-        if len(pending) >= 100 and victims:
+        if pending_of(ray, refs) >= 100 and victims:
             os.kill(dice.choice(victims), signal.SIGKILL)
             kills += 1
         answers = ray.get(refs, timeout=60)
         assert [(k, seven) for k, seven, _ in answers] == [(k, 7) for k in range(300)]
         pids |= {pid for _, _, pid in answers}
-    del refs, pending
-    wait_for_baseline(ray, before)
+    del refs, answers
+    wait_for_figures(ray, before)
 
 
 @pytest.mark.timeout(240)
@@ -88,14 +76,21 @@ def test_actors_killed_under_load_answer_or_say_why(ray):
     dice = random.Random(2)
     counter = Counter.remote()
     pid = ray.get(counter.add.remote(0))[1]
-    for _ in range(KILLS):
-        refs = [counter.add.remote(k) for k in range(500)]
+    held = ray.put(np.zeros(10_000_000, dtype=np.uint8))
+    before = at_rest(ray)
+    kills = 0
+    while kills < KILLS:
+        refs = [counter.add.remote(k) for k in range(2000)]
         ray.wait(refs, num_returns=dice.randrange(1, 300))
-        os.kill(pid, signal.SIGKILL)
+        if pending_of(ray, refs) >= 100:
+            os.kill(pid, signal.SIGKILL)
+            kills += 1
         answers = ray.get(refs, timeout=60)
-        assert [k for k, _ in answers] == list(range(500))
-        pid = answers[-1][1]
+        assert [k for k, _ in answers] == list(range(2000))
         pid = ray.get(counter.add.remote(0), timeout=30)[1]
+    del refs, answers
+    wait_for_figures(ray, before)
+    assert int(ray.get(held)[0]) == 0
 
 
 DRIVER = """
@@ -178,6 +173,7 @@ for _ in range({KILLS}):
         return x.size
     refs = [work.remote(held) for _ in range(200)]
     ray.wait(refs, num_returns=dice.randrange(1, 50))
+    assert len(ray.wait(refs, num_returns=len(refs), timeout=0)[1]) >= 100
     started = children_of(os.getpid())
     os.kill(daemon("raylet"), signal.SIGKILL)
     lost = values = 0
@@ -211,7 +207,11 @@ def test_the_gcs_killed_under_load_loses_nothing_that_was_acknowledged():
 def _kill_the_gcs_twenty_times(ray) -> None:
     @ray.remote
     def f(x):
+        time.sleep(0.001)
         return x + 1
+
+    held = ray.put(np.zeros(10_000_000, dtype=np.uint8))
+    kills = 0
 
     @ray.remote(num_cpus=0)
     class Named:
@@ -224,15 +224,16 @@ def _kill_the_gcs_twenty_times(ray) -> None:
     acknowledged: dict[bytes, bytes] = {}
     actors = []
     for k in range(20):
-        refs = [f.remote(i) for i in range(100)]
+        refs = [f.remote(i) for i in range(400)]
         for i in range(dice.randrange(1, 15)):
             key = f"key-{k}-{i}".encode()
             _internal_kv_put(key, key * 3)
             acknowledged[key] = key * 3
         name = f"actor-{k}"
         actors.append((name, Named.options(name=name).remote()))
+        kills += pending_of(ray, refs) >= 100
         os.kill(daemon("gcs"), signal.SIGKILL)
-        assert ray.get(refs, timeout=30) == list(range(1, 101))  # running work goes on meanwhile
+        assert ray.get(refs, timeout=30) == list(range(1, 401))  # running work goes on meanwhile
         wait_for(lambda: _finds(ray, name), f"{name} after the restart", timeout=20)
     for key, value in acknowledged.items():
         assert _internal_kv_get(key) == value
@@ -240,6 +241,8 @@ def _kill_the_gcs_twenty_times(ray) -> None:
         found = ray.get_actor(name)
         assert ray.get(found.who.remote(), timeout=30) == ray.get(handle.who.remote(), timeout=30)
     assert daemon("gcs")
+    assert kills >= 20  # each with 100 tasks pending, one running, 10 MB held
+    assert int(ray.get(held)[0]) == 0
 
 
 def _finds(ray, name: str) -> bool:

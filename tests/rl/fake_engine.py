@@ -21,6 +21,10 @@ class RayTaskError(RayError):
     """As the engine's."""
 
 
+class GetTimeoutError(RayError):
+    """As the engine's."""
+
+
 def _seal(value: Any) -> Any:
     """What a store does to a value: a copy that nobody writes to."""
     if isinstance(value, np.ndarray):
@@ -32,8 +36,10 @@ def _seal(value: Any) -> Any:
 class Ref:
     """An object, or the error in its place."""
 
-    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
-        self.value, self.error = value, error
+    def __init__(
+        self, value: Any = None, error: BaseException | None = None, method: str = ""
+    ) -> None:
+        self.value, self.error, self.method = value, error, method
 
 
 class FakeEngine:
@@ -41,7 +47,10 @@ class FakeEngine:
     actor."""
 
     exceptions = SimpleNamespace(
-        RayError=RayError, RayActorError=RayActorError, RayTaskError=RayTaskError
+        RayError=RayError,
+        RayActorError=RayActorError,
+        RayTaskError=RayTaskError,
+        GetTimeoutError=GetTimeoutError,
     )
 
     def __init__(self) -> None:
@@ -49,6 +58,10 @@ class FakeEngine:
         self.calls: list[str] = []
         self.actors: list[Any] = []
         self._deaths: dict[str, int] = {}
+        self.waits: list[float] = []
+        self.cpus = 16.0
+        self.never: set[str] = set()  # methods whose results do not come
+        self.late: dict[str, int] = {}  # methods whose results come with the n-th wait
 
     def is_initialized(self) -> bool:
         return True
@@ -72,9 +85,28 @@ class FakeEngine:
         self.puts.append(ref)
         return ref
 
-    def get(self, refs: Any) -> Any:
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": self.cpus}
+
+    def available_resources(self) -> dict[str, float]:
+        return {"CPU": 0.5}
+
+    def wait(self, refs: list[Any], num_returns: int, timeout: float) -> Any:
+        assert num_returns == len(refs)
+        self.waits.append(timeout)
+        for method in list(self.late):
+            self.late[method] -= 1
+            if self.late[method] == 0:
+                del self.late[method]
+        waiting = [r for r in refs if r.method in self.never or r.method in self.late]
+        return [r for r in refs if r not in waiting], waiting
+
+    def get(self, refs: Any, timeout: float | None = None) -> Any:
         if isinstance(refs, list):
-            return [self.get(r) for r in refs]
+            return [self.get(r, timeout) for r in refs]
+        if refs.method in self.never:
+            assert timeout is not None, "a wait without an end"
+            raise GetTimeoutError("it did not come")
         if refs.error is not None:
             raise refs.error
         return refs.value
@@ -137,5 +169,5 @@ class Method:
                 return self._fail(arg.error)  # a task whose argument failed fails with its error
         value = self._method(*[a.value if isinstance(a, Ref) else _seal(a) for a in args])
         if self._num_returns == 1:
-            return Ref(_seal(value))
-        return [Ref(_seal(v)) for v in value]
+            return Ref(_seal(value), method=self._name)
+        return [Ref(_seal(v), method=self._name) for v in value]

@@ -1,5 +1,6 @@
 """Algorithms in the driver alone: results, evaluation, weights, checkpoints."""
 
+import hashlib
 import json
 import math
 
@@ -48,6 +49,26 @@ def solving():
     return config.rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[32]))
 
 
+RLLIBS_RUNNER_KEYS = {
+    "episode_return_mean",
+    "episode_return_min",
+    "episode_return_max",
+    "episode_len_mean",
+    "episode_len_min",
+    "episode_len_max",
+    "episode_duration_sec_mean",
+    "num_episodes",
+    "num_episodes_lifetime",
+    "num_env_steps_sampled",
+    "num_env_steps_sampled_lifetime",
+    "num_agent_steps_sampled",
+    "num_module_steps_sampled",
+    "agent_episode_returns_mean",
+    "module_episode_returns_mean",
+    "timers",
+}
+
+
 def test_results_have_rllibs_keys():
     algo = small(num_epochs=1).build_algo()
     result = algo.train()
@@ -61,6 +82,19 @@ def test_results_have_rllibs_keys():
         "episode_len_mean",
     ):
         assert 5 < runners[key] < 200
+    # Measured, not made up: the parts are within the whole, an episode within the sampling.
+    timers = result["timers"]
+    assert 0 < runners["timers"]["sample"] == timers["env_runner_sampling_timer"]
+    assert 0 < timers["learner_update_timer"]
+    assert runners["timers"]["sample"] + timers["learner_update_timer"] == pytest.approx(
+        result["time_this_iter_s"]
+    )
+    share = runners["episode_len_mean"] / (512 / 16)  # of the iteration's steps
+    assert runners["episode_duration_sec_mean"] == pytest.approx(
+        share * runners["timers"]["sample"]
+    )
+    missing = RLLIBS_RUNNER_KEYS - set(runners)
+    assert not missing
     learner = result["learners"]["default_policy"]
     for key in (
         "policy_loss",
@@ -243,17 +277,73 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         Algorithm.from_checkpoint(tmp_path)
     algo = small().build_algo()
     path = algo.save_to_path(tmp_path / "good")
-    state = tmp_path / "good" / "learner_group" / "learner" / "state.bin"
-    state.write_bytes(state.read_bytes()[:-4])
-    before = algo.get_weights()["default_policy"]
-    with pytest.raises((ValueError, RuntimeError), match="floats"):
-        algo.restore_from_path(path)
-    assert all(
-        np.array_equal(before[k], v) for k, v in algo.get_weights()["default_policy"].items()
-    )
     (tmp_path / "good" / "metadata.json").write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         Algorithm.from_checkpoint(path)
+
+
+CHECKPOINT = "learner_group/learner/rl_module/default_policy/"
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "flipped", "removed"])
+def test_a_damaged_file_of_a_checkpoint_is_refused_by_its_name(tmp_path, damage):
+    algo = small().build_algo()
+    path = algo.save_to_path(tmp_path)
+    algo.train()
+    before = algo.get_weights()["default_policy"]
+    names = sorted(str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file())
+    assert len(names) == 8 and f"{CHECKPOINT}weights.npy" in names
+    for name in names:
+        file = tmp_path / name
+        good = file.read_bytes()
+        middle = len(good) // 2
+        if damage == "removed":
+            file.unlink()
+        elif damage == "flipped":
+            file.write_bytes(good[:middle] + bytes([good[middle] ^ 0x81]) + good[middle + 1 :])
+        else:
+            file.write_bytes(good[: middle if damage == "cut" else 0])
+        for load in (Algorithm.from_checkpoint, algo.restore_from_path):
+            with pytest.raises(ValueError, match=name.rsplit("/", 1)[-1]) as caught:
+                load(path)
+            if damage != "removed" and name != "metadata.json":
+                assert str(file) in str(caught.value) and "is damaged" in str(caught.value)
+        if name.startswith(CHECKPOINT):
+            for where in (tmp_path, tmp_path / CHECKPOINT):
+                with pytest.raises(ValueError, match=name.rsplit("/", 1)[-1]):
+                    RLModule.from_checkpoint(where)
+        file.write_bytes(good)
+    after = algo.get_weights()["default_policy"]
+    assert all(np.array_equal(before[k], after[k]) for k in before)
+    Algorithm.from_checkpoint(path).stop()
+    RLModule.from_checkpoint(tmp_path / CHECKPOINT)
+
+
+@pytest.mark.parametrize(
+    "name", ["env_runner/0_16.bin", "learner_group/learner/state.bin", f"{CHECKPOINT}weights.npy"]
+)
+def test_contents_that_no_saver_wrote_are_refused_by_their_files_name(tmp_path, name):
+    algo = small().build_algo()
+    path = algo.save_to_path(tmp_path)
+    file = tmp_path / name
+    file.write_bytes(file.read_bytes()[:-4])
+    for folder in (tmp_path / CHECKPOINT, tmp_path):  # the inner one is a file of the outer one
+        metadata = json.loads((folder / "metadata.json").read_text())
+        for key, noted in metadata["files"].items():
+            data = (folder / key).read_bytes()
+            noted.update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        (folder / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
+        Algorithm.from_checkpoint(path)
+
+
+def test_what_rllibs_algorithm_has_besides_is_named():
+    algo = small().build_algo()
+    for name in ("learner_group", "env_runner_group", "add_module", "metrics"):
+        with pytest.raises(NotImplementedError, match=name):
+            getattr(algo, name)
+    with pytest.raises(AttributeError, match="did you mean 'evaluate'"):
+        algo.evalute  # noqa: B018
 
 
 def test_a_stopped_algorithm_says_so():

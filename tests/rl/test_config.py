@@ -1,6 +1,7 @@
 """Configurations: RLlib's names and defaults; what is wrong is refused at the call, with the
 nearest right thing."""
 
+import copy
 import pickle
 
 import pytest
@@ -102,6 +103,31 @@ def test_methods_chain_and_set():
         ("rl_module", {"model_config": {"fcnet_hiddens": [0]}}, ValueError, "nearest allowed is 1"),
         ("debugging", {"seed": -3}, ValueError, "nearest allowed is 0"),
         ("multi_agent", {"policies": {"a"}}, NotImplementedError, "policies"),
+        ("multi_agent", {"policy": {"a"}}, TypeError, "did you mean 'policies'"),
+        ("callbacks", {"callbacks_class": object}, NotImplementedError, "callbacks_class"),
+        ("callbacks", {"on_train_result": print}, NotImplementedError, "on_train_result"),
+        ("callbacks", {"on_train_results": print}, TypeError, "did you mean 'on_train_result'"),
+        ("offline_data", {"input_": "x"}, NotImplementedError, "input_"),
+        ("offline_data", {"materialize_data": False}, NotImplementedError, "materialize_data"),
+        ("offline_data", {"input": "x"}, TypeError, "did you mean 'input_'"),
+        (
+            "evaluation",
+            {"evaluation_parallel_to_training": True},
+            NotImplementedError,
+            "evaluation_parallel_to_training",
+        ),
+        (
+            "evaluation",
+            {"evaluation_num_env_runners": 1},
+            NotImplementedError,
+            "evaluation_num_env_runners",
+        ),
+        ("evaluation", {"num_offline_eval_runners": 1}, NotImplementedError, "num_offline_eval"),
+        ("evaluation", {"evaluation_intervall": 1}, TypeError, "did you mean 'evaluation_interval"),
+        ("experimental", {"_use_msgpack_checkpoints": True}, NotImplementedError, "msgpack"),
+        ("env_runners", {"num_workers": 2}, TypeError, "it is called 'num_env_runners' now"),
+        ("training", {"num_sgd_iter": 2}, TypeError, "it is called 'num_epochs' now"),
+        ("env_runners", {"sample_timeout_s": 0}, ValueError, "sample_timeout_s is 0"),
         ("framework", {"framework": "tf2"}, ValueError, "did you mean 'torch'"),
     ],
 )
@@ -145,10 +171,21 @@ def test_frozen_configs_do_not_change_and_copies_do():
 
 def test_unknown_attributes_name_the_nearest():
     config = PPOConfig()
+    with pytest.raises(AttributeError, match="did you mean 'multi_agent'"):
+        config.multiagent(policies={"a"})
+    with pytest.raises(NotImplementedError, match="get_rl_module_spec"):
+        config.get_rl_module_spec()
     with pytest.raises(AttributeError, match="did you mean 'gamma'"):
         config.gama
     with pytest.raises(AttributeError, match="did you mean 'gamma'"):
         config.gama = 1
+
+
+def test_unknown_fields_of_a_model_name_the_nearest():
+    with pytest.raises(TypeError, match="no 'fcnet_hidden'; did you mean 'fcnet_hiddens'"):
+        DefaultModelConfig(fcnet_hidden=[3])
+    model = DefaultModelConfig([8], "relu")
+    assert pickle.loads(pickle.dumps(model)) == model == copy.deepcopy(model)
 
 
 def test_dicts_and_pickles_go_round():

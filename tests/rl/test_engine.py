@@ -128,6 +128,69 @@ def test_a_killed_runner_is_replaced_and_the_run_solves_with_the_same_bits(engin
         algo.stop()
 
 
+def test_a_killed_learner_is_replaced_with_the_same_bits(engine):
+    calm = settings.quick(0).debugging(seed=6).build_algo()
+    algo = settings.quick(2).learners(num_learners=1).debugging(seed=6).build_algo()
+    try:
+        for iteration in range(8):
+            if iteration in (1, 5):
+                [victim] = algo.worker_pids()["learners"]
+                os.kill(victim, signal.SIGKILL)
+            calm.train()
+            result = algo.train()
+        assert algo.worker_pids()["learners"] != [victim]
+        assert result["fault_tolerance"]["num_remote_worker_restarts"] == 2
+        assert same(weights_of(calm), weights_of(algo))
+    finally:
+        algo.stop()
+
+
+def test_more_runners_than_the_cluster_has_cpus_are_refused_at_once(engine):
+    with pytest.raises(ValueError, match=r"num_env_runners is 32.*32 CPU.*has 16.*At most 16"):
+        settings.quick(32).build_algo()
+    config = settings.quick(2).learners(num_learners=1, num_cpus_per_learner=15)
+    with pytest.raises(ValueError, match="the learner 15 that is 17 CPU, and the cluster has 16"):
+        config.build_algo()
+    algo = settings.quick(32).env_runners(num_cpus_per_env_runner=0.5).build_algo()
+    algo.stop()
+
+
+def test_an_algorithm_that_waits_for_anothers_cpus_says_so_and_gives_up(
+    engine, caplog, monkeypatch
+):
+    monkeypatch.setattr("whipray.rl.runners.WARN_AFTER_S", 0.1)
+    first = settings.quick(2).env_runners(num_cpus_per_env_runner=7).build_algo()
+    second = settings.quick(2).env_runners(num_cpus_per_env_runner=2, sample_timeout_s=0.5)
+    try:
+        first.train()
+        with pytest.raises(TimeoutError, match="sample_timeout_s"):
+            second.build_algo()
+        assert "1 of 2 environment runner actors did not start" in caplog.text
+        assert "of the cluster's 16 are free" in caplog.text
+        first.train()  # undisturbed
+    finally:
+        first.stop()
+    algo = second.env_runners(sample_timeout_s=60).build_algo()  # nothing of the failed one is left
+    algo.train()
+    algo.stop()
+
+
+def test_a_damaged_runner_state_is_refused_before_any_actor_starts(engine, tmp_path):
+    algo = settings.quick(2).debugging(seed=3).build_algo()
+    try:
+        algo.train()
+        path = algo.save_to_path(tmp_path)
+        file = tmp_path / "env_runner" / "16_16.bin"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(ValueError, match=r"env_runner/16_16\.bin is damaged"):
+            type(algo).from_checkpoint(path)
+        with pytest.raises(ValueError, match=r"env_runner/16_16\.bin is damaged"):
+            algo.restore_from_path(path)
+        algo.train()
+    finally:
+        algo.stop()
+
+
 def test_a_checkpoint_moves_between_numbers_of_runners(engine, tmp_path):
     algo = settings.quick(2).debugging(seed=3).build_algo()
     try:

@@ -3,12 +3,18 @@
 import csv
 import io
 import json
+import os
+import re
+import signal
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from whipray.rl import main_job, plot
+from whipray.rl import Algorithm, main_job, plot
 
 
 def decode_png(data):
@@ -44,6 +50,88 @@ def test_the_job_solves_and_writes_what_it_says(tmp_path, capsys):
 def test_a_job_that_is_not_solved_says_so(tmp_path, capsys):
     assert main_job.main(["--runners", "0", "--max-steps", "2000", "--out", str(tmp_path)]) == 1
     assert "not solved after 2,048 steps" in capsys.readouterr().out
+
+
+def test_the_configuration_and_its_figures_are_printed(tmp_path, capsys):
+    main_job.main(["--runners", "0", "--max-steps", "4000", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "configuration: PPOConfig(env='CartPole-v1'" in printed
+    assert (
+        "model_config=DefaultModelConfig(fcnet_hiddens=[64, 64], fcnet_activation='tanh'" in printed
+    )
+    assert re.search(
+        r"after 4,096 steps in \d+\.\d+ s \([\d,]+ steps/s;.*: mean return \d", printed
+    )
+
+
+def test_a_second_run_in_the_folder_replaces_the_first(tmp_path):
+    for seed, steps in ((1, 4000), (2, 2000)):
+        main_job.main(
+            [
+                "--runners",
+                "0",
+                "--seed",
+                str(seed),
+                "--max-steps",
+                str(steps),
+                "--out",
+                str(tmp_path),
+            ]
+        )
+    rows = list(csv.DictReader((tmp_path / "curve.csv").open()))
+    assert len(rows) == 2 and json.loads((tmp_path / "summary.json").read_text())["seed"] == 2
+    algo = Algorithm.from_checkpoint(tmp_path / "checkpoint")
+    assert (algo.iteration, algo.config.seed) == (2, 2)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "sub", "/proc/results"):  # /proc: root cannot write either
+        assert main_job.main(["--runners", "0", "--out", str(folder)]) == 2
+        printed = capsys.readouterr()
+        assert f"error: cannot write into {folder}" in printed.err and "--out" in printed.err
+        assert not printed.out
+
+
+def test_a_wrong_command_line_is_refused(tmp_path, capsys):
+    assert main_job.main(["--runners", "3", "--out", str(tmp_path)]) == 2
+    assert "error: 32 environments do not split over 3 runners" in capsys.readouterr().err
+    for wrong in (["--runners", "-1"], ["--setting", "slow"], ["--max-steps", "many"]):
+        with pytest.raises(SystemExit):
+            main_job.main(wrong)
+    with pytest.raises(SystemExit) as left:
+        main_job.main(["--help"])
+    assert left.value.code == 0 and "--out" in capsys.readouterr().out
+
+
+def test_more_runners_than_cores_share_them(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    runners = next(n for n in (8, 16, 32, 64, 128, 256) if n > cores)
+    options = main_job.arguments(["--setting", "throughput", "--runners", str(runners)])
+    config = main_job.configured(options)
+    assert 0 < config.num_cpus_per_env_runner * runners <= cores
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("options", [[], ["--runners", "0"]])
+def test_ctrl_c_leaves_with_a_message_and_nothing_behind(tmp_path, options):
+    pytest.importorskip("whipray._core")
+    command = [sys.executable, "-u", "-m", "whipray.rl.main_job", "--target", "501"]
+    command += ["--max-steps", "1000000000", "--out", str(tmp_path), *options]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in job.stdout:
+            if line.startswith("training"):
+                break
+        children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        job.send_signal(signal.SIGINT)
+        _, errors = job.communicate(timeout=60)
+    finally:
+        job.kill()
+    assert job.returncode == 130 and "Traceback" not in errors
+    assert "interrupted after" in errors
+    assert not list(tmp_path.iterdir())
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 def test_the_chart_without_matplotlib_shows_curve_and_target():

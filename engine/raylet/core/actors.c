@@ -129,6 +129,7 @@ void core_actor_end(wr_raylet_core *core, core_actor *a, wr_status status, const
     a->text = why;
     wr_core_cmd *cmd = core_cmd(core, WR_CMD_PORT_FAIL);
     cmd->port = a->spec.port;
+    cmd->handle = a->spec.ctor; /* it may never have begun, and stands in no port */
     cmd->status = status == WR_E_PG_REMOVED      ? WR_E_PG_REMOVED
                   : status == WR_E_UNSCHEDULABLE ? WR_E_UNSCHEDULABLE
                                                  : WR_E_ACTOR_DIED;

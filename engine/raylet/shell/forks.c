@@ -1,4 +1,5 @@
 /* Fork servers, one per interpreter and environment, and workers: forked by them, or (in C) executed. */
+#include "raylet/shell/env_json.h"
 #include "raylet/shell/shell.h"
 
 #include <errno.h>
@@ -72,73 +73,6 @@ static void random_id(uint8_t *out, size_t n) {
     wr_random_bytes(out, n);
 }
 
-/* Reads the next JSON string at *at into out; false: there is none. Escapes but \uXXXX of one byte are enough for
- * variables:
- * the text was made by Python's json with ASCII escapes, so \u becomes UTF-8 here. */
-static bool json_string(const char **at, char *out, size_t size) {
-    const char *p = *at;
-    if (*p != '"') {
-        return false;
-    }
-    size_t n = 0;
-    for (p++; *p != 0 && *p != '"'; p++) {
-        unsigned code = (unsigned char)*p;
-        if (*p == '\\') {
-            p++;
-            code = *p == 'n'   ? '\n'
-                   : *p == 't' ? '\t'
-                   : *p == 'r' ? '\r'
-                   : *p == 'b' ? '\b'
-                   : *p == 'f' ? '\f'
-                               : (unsigned char)*p;
-            if (*p == 'u') {
-                if (sscanf(p + 1, "%4x", &code) != 1) {
-                    return false;
-                }
-                p += 4;
-                if (code >= 0xd800 && code < 0xdc00 && p[1] == '\\' && p[2] == 'u') {
-                    unsigned low;
-                    if (sscanf(p + 3, "%4x", &low) != 1) {
-                        return false;
-                    }
-                    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-                    p += 6;
-                }
-            } else if (*p == 0) {
-                return false;
-            }
-        }
-        if (n + 5 >= size) {
-            return false;
-        }
-        if (code < 0x80 || (code < 0x100 && p[0] == (char)code)) {
-            out[n++] = (char)code;
-        } else if (code < 0x800) {
-            out[n++] = (char)(0xc0 | code >> 6);
-            out[n++] = (char)(0x80 | (code & 63));
-        } else if (code < 0x10000) {
-            out[n++] = (char)(0xe0 | code >> 12);
-            out[n++] = (char)(0x80 | (code >> 6 & 63));
-            out[n++] = (char)(0x80 | (code & 63));
-        } else {
-            out[n++] = (char)(0xf0 | code >> 18);
-            out[n++] = (char)(0x80 | (code >> 12 & 63));
-            out[n++] = (char)(0x80 | (code >> 6 & 63));
-            out[n++] = (char)(0x80 | (code & 63));
-        }
-    }
-    if (*p != '"') {
-        return false;
-    }
-    out[n] = 0;
-    *at = p + 1;
-    return true;
-}
-
-static const char *skip(const char *p, const char *what) {
-    return p + strspn(p, what);
-}
-
 /* "${NAME}" in a value becomes the job's or this process's variable. */
 static void expand(const shell_env_block *job_env, const char *value, char *out, size_t size) {
     size_t n = 0;
@@ -161,27 +95,17 @@ static void expand(const shell_env_block *job_env, const char *value, char *out,
     out[n] = 0;
 }
 
-/* Adds the variables of a runtime environment's JSON text: {"env_vars": {"A": "b"}, ...}. */
+/* Adds the variables of a runtime environment's JSON text. */
 static void add_env_vars(const char *json, const shell_env_block *job_env, shell_env_block *out) {
-    const char *at = json != NULL ? strstr(json, "\"env_vars\"") : NULL;
+    const char *at = shell_env_json_begin(json);
     if (at == NULL) {
-        return;
-    }
-    at = skip(at + sizeof "\"env_vars\"" - 1, " \t\r\n:");
-    if (*at != '{') {
         return;
     }
     size_t size = strlen(json) + 8, room = size + ENV_EXPANDED_MAX; /* no text in it is longer than it is */
     char *name = shell_alloc(size), *value = shell_alloc(size), *expanded = shell_alloc(room);
-    at = skip(at + 1, " \t\r\n,");
-    while (json_string(&at, name, size)) {
-        at = skip(at, " \t\r\n:");
-        if (!json_string(&at, value, size)) {
-            break;
-        }
+    while (shell_env_json_next(&at, name, value, size)) {
         expand(job_env, value, expanded, room);
         env_to_block(out, name, expanded);
-        at = skip(at, " \t\r\n,");
     }
     wr_free(name);
     wr_free(value);
@@ -304,6 +228,7 @@ static void start_server(wr_shell *sh, shell_fork *fork) {
         return;
     }
     char *argv[] = {fork->python,
+                    "-P", /* nothing in our folder may shadow a module */
                     "-m",
                     "whipray._private.fork_server",
                     "--socket",

@@ -208,6 +208,20 @@ static bool read_tail(shell_job *job, shell_tail *t) {
     return any;
 }
 
+void shell_logs_before_cut(wr_shell *sh, const char *path) {
+    uint64_t now = wr_clock_ns();
+    for (uint32_t i = 0; i < sh->tail_count; i++) {
+        shell_tail *t = &sh->tails[i];
+        shell_job *job = strcmp(t->path, path) == 0 ? shell_job_of(sh, t->job) : NULL;
+        if (job == NULL) {
+            continue;
+        }
+        while (job->log_wanted != 0 && now - job->log_wanted < WANTED_NS && read_tail(job, t)) {
+        }
+        t->offset = 0;
+    }
+}
+
 static bool read_job(wr_shell *sh, shell_job *job) {
     bool any = false;
     for (uint32_t i = 0; i < sh->tail_count; i++) {

@@ -1,4 +1,5 @@
 /* whipray-raylet: the node manager as a process. */
+#include "raylet/shell/limits.h"
 #include "raylet/shell/shell.h"
 
 #include <errno.h>
@@ -13,7 +14,12 @@
 
 static wr_shell shell; /* for the life of the process */
 
-enum { ENV_SERVER_IDLE_MS = 60 * 1000 };
+enum {
+    ENV_SERVER_IDLE_MS = 60 * 1000,
+    ROTATION_MAX_BYTES = 100 * 1000 * 1000,
+    ROTATION_BACKUP_COUNT = 5,
+    ROTATION_BACKUPS_MAX = 1000
+};
 
 static const char usage[] =
     "usage: whipray-raylet --head --session-dir DIR --token-file FILE [option ...]\n"
@@ -26,7 +32,9 @@ static const char usage[] =
     "  --ready-fd FD                 gets \"OK\" or \"ERROR text\" once\n"
     "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N,\n"
     "                                gcs_restarts_per_minute=N (5; at most 1000),\n"
-    "                                env_server_idle_ms=N (60000)\n";
+    "                                env_server_idle_ms=N (60000), rotation_max_bytes=N (100 MB; 0: never),\n"
+    "                                rotation_backup_count=N (5); the last two also as "
+    "WHIPRAY_ROTATION_...\n";
 
 static wr_status parse_number(const char *option, const char *text, double least, double *out,
                               wr_error *err) {
@@ -65,6 +73,18 @@ static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
         a->gcs_restarts = (uint32_t)number;
         return WR_OK;
     }
+    if (strncmp(text, "rotation_max_bytes=", 19) == 0) {
+        double number;
+        WR_TRY(parse_number("config rotation_max_bytes", equals + 1, 0, &number, err));
+        a->rotation_bytes = (uint64_t)number;
+        return WR_OK;
+    }
+    if (strncmp(text, "rotation_backup_count=", 22) == 0) {
+        double number;
+        WR_TRY(parse_number("config rotation_backup_count", equals + 1, 0, &number, err));
+        a->rotation_count = number < ROTATION_BACKUPS_MAX ? (uint32_t)number : ROTATION_BACKUPS_MAX;
+        return WR_OK;
+    }
     if (strncmp(text, "env_server_idle_ms=", 19) == 0) {
         double number;
         WR_TRY(parse_number("config env_server_idle_ms", equals + 1, 0, &number, err));
@@ -78,6 +98,21 @@ static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
         return WR_OK;
     }
     WR_LOG_WARN("config.ignored", "setting=%s", text); /* settings of parts that are not built */
+    return WR_OK;
+}
+
+/* Settings that Ray's users give by variables; an option counts before them. */
+static wr_status settings_of_environment(shell_args *a, wr_error *err) {
+    static const char *const names[][2] = {{"WHIPRAY_ROTATION_MAX_BYTES", "rotation_max_bytes"},
+                                           {"WHIPRAY_ROTATION_BACKUP_COUNT", "rotation_backup_count"}};
+    for (size_t i = 0; i < WR_COUNT_OF(names); i++) {
+        const char *value = getenv(names[i][0]);
+        if (value != NULL && value[0] != 0) {
+            char setting[256];
+            snprintf(setting, sizeof setting, "%s=%s", names[i][1], value);
+            WR_TRY(parse_config(a, setting, err));
+        }
+    }
     return WR_OK;
 }
 
@@ -118,9 +153,11 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
                       .ready_fd = -1,
                       .prestart = UINT32_MAX,
                       .env_server_idle_ms = ENV_SERVER_IDLE_MS,
+                      .rotation_bytes = ROTATION_MAX_BYTES,
+                      .rotation_count = ROTATION_BACKUP_COUNT,
                       .gcs_restarts = GCS_RESTARTS_DEFAULT};
     double number;
-    wr_status first = WR_OK; /* ready_fd must be known before the first complaint */
+    wr_status first = settings_of_environment(a, err); /* ready_fd must be known before the first complaint */
     for (int which, index = 0; (which = getopt_long(argc, argv, "", known, &index)) != -1;) {
         wr_status s = WR_OK;
         const char *option = which < LOG + 1 && which > 0 ? known[which - 1].name : "";
@@ -225,23 +262,8 @@ static wr_status open_log(const shell_args *a, wr_error *err) {
 /* ---- What the node has ---- */
 
 static wr_status store_size(const shell_args *a, uint64_t *out_heap, uint64_t *out_memory, wr_error *err) {
-    uint64_t limit = shell_memory_limit(), unit = 1u << 20;
-    uint64_t heap = a->object_store_memory > 0 ? (uint64_t)a->object_store_memory : limit * 3 / 10;
-    heap = a->object_store_memory > 0 || heap < 200ull << 30 ? heap : 200ull << 30;
-    heap = heap / unit * unit;
-    if (heap < 8 * unit) {
-        return WR_FAIL(err, WR_E_INVALID, "object_store_memory: %llu bytes are less than 8 MiB",
-                       (unsigned long long)a->object_store_memory);
-    }
-    if (heap > limit) {
-        wr_status status = WR_FAIL(
-            err, WR_E_INVALID,
-            "object_store_memory: %llu bytes are more than the %llu that this machine or container may use",
-            (unsigned long long)heap, (unsigned long long)limit);
-        wr_error_hint(err, "raise the container's memory limit, or ask for at most %llu",
-                      (unsigned long long)(limit * 8 / 10));
-        return status;
-    }
+    uint64_t limit = shell_memory_limit(&shell_limit_paths_of_kernel), heap = 0;
+    WR_TRY(shell_store_heap((uint64_t)a->object_store_memory, limit, &heap, err));
     if (heap > limit / 10 * 9) {
         WR_LOG_WARN("store.large", "heap_bytes=%llu limit_bytes=%llu little is left for the processes",
                     (unsigned long long)heap, (unsigned long long)limit);

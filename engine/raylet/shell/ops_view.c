@@ -206,7 +206,11 @@ void shell_hello_started(wr_shell *sh, uint64_t ticket, uint32_t number) {
     shell_job *job = sh->jobs[t.cursor];
     job->number = number;
     conn->job = number;
-    conn->proc->job = number;
+    if (conn->proc != NULL) {
+        conn->proc->job = number;
+    } else { /* it has exited meanwhile, and a child of it holds the socket: no exit event will end the job */
+        wr_raylet_core_job_end(sh->core, wr_clock_ns(), number, true, "the driver has exited");
+    }
     wr_record_begin(&sh->w);
     welcome(sh, conn, NULL);
     shell_reply(conn, t.request, wr_pool_fd(sh->pool));
@@ -651,7 +655,6 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
     wr_record_int(&sh->w, "groups", counts.groups);
     wr_record_int(&sh->w, "bundles", counts.bundles);
     wr_record_int(&sh->w, "wishes", counts.wishes);
-    wr_record_int(&sh->w, "processes", 0);
     wr_record_map_end(&sh->w);
     wr_record_list_begin(&sh->w, "processes");
     for (const shell_proc *p = sh->procs; p != NULL; p = p->next) {
@@ -668,7 +671,8 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
     uint32_t cursor = 0, actor;
     wr_core_class_info c;
     while (wr_raylet_core_class_info(sh->core, &cursor, &c)) {
-        if (c.queued == 0) {
+        uint64_t waiting = c.queued + wr_keeper_port_reserved(sh->keeper, (uint16_t)c.port);
+        if (waiting == 0) {
             continue;
         }
         char need[512], why[512];
@@ -680,7 +684,7 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
         bool feasible = wr_raylet_core_class_feasible(sh->core, c.cls, why, sizeof why);
         wr_record_map_begin(&sh->w, NULL);
         list_field(sh, "resources", wr_span_text(need), true);
-        wr_record_int(&sh->w, "queued", (int64_t)c.queued);
+        wr_record_int(&sh->w, "queued", (int64_t)waiting);
         wr_record_int(&sh->w, "workers", c.workers);
         wr_record_int(&sh->w, "job", c.cls->job);
         wr_record_string(&sh->w, "kind", "tasks");

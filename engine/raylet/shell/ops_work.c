@@ -401,7 +401,9 @@ static wr_status cancel_children(wr_shell *sh, shell_conn *conn, uint64_t reques
     if (wr_cell_runner(sh->pool, handle, &slot, &epoch) && slot != WR_SLOT_RAYLET) {
         wr_keeper_want_cancel(sh->keeper, slot, handle);
         for (uint32_t i = 0; i < sh->worker_capacity; i++) {
-            if (sh->workers[i] != NULL && sh->workers[i]->slot == slot && sh->workers[i]->proc != NULL) {
+            wr_core_worker_info info;
+            if (sh->workers[i] != NULL && sh->workers[i]->slot == slot && sh->workers[i]->proc != NULL &&
+                wr_raylet_core_worker_info(sh->core, i, &info) && info.language == WR_LANGUAGE_PYTHON) {
                 shell_kill(sh->workers[i]->proc, SIGINT);
             }
         }

@@ -37,6 +37,17 @@ void shell_proc_close(shell_proc *proc) {
     close(proc->pidfd);
 }
 
+/* What a worker printed last; the text has the end of its stderr already. */
+static void add_printed(char *text, size_t size, const char *path) {
+    char last[SHELL_TEXT_MAX / 4];
+    size_t used = strlen(text);
+    shell_log_last(path, last, sizeof last);
+    if (last[0] != 0) {
+        snprintf(text + used, size - used, "%sits last lines of stdout:\n%s",
+                 strchr(text, '\n') != NULL ? "\n" : "; ", last);
+    }
+}
+
 /* The process is gone and all that can be known of it is known. */
 static void settle(shell_proc *proc) {
     wr_shell *sh = proc->shell;
@@ -48,6 +59,7 @@ static void settle(shell_proc *proc) {
         w = proc->worker < sh->worker_capacity ? sh->workers[proc->worker] : NULL;
         if (w != NULL && w->proc == proc) {
             shell_death_text(proc, w->err, text, sizeof text);
+            add_printed(text, sizeof text, w->out);
             shell_logs_dead(sh, proc->pid);
             uint32_t worker = proc->worker;
             w->proc = NULL;
@@ -60,11 +72,19 @@ static void settle(shell_proc *proc) {
     case PROC_DRIVER: {
         uint32_t job = proc->job, slot = proc->slot;
         snprintf(text, sizeof text, "the driver (pid %d) has exited", proc->pid);
+        shell_conn *waits = NULL; /* for its job, which shall not begin; a child may hold the socket open */
+        for (shell_conn *c = sh->conns; c != NULL; c = c->next) {
+            waits = c->proc == proc && c->kind == 1 && job == 0 ? c : waits;
+        }
         shell_proc_close(proc);
         if (job != 0) {
             wr_raylet_core_job_end(sh->core, now, job, true, text);
         } else if (slot != 0) {
             wr_keeper_slot_dead(sh->keeper, slot, NULL, NULL);
+        }
+        if (waits != NULL) {
+            waits->slot = 0;
+            shell_conn_close(waits);
         }
         break;
     }

@@ -65,6 +65,18 @@ static void lost(void *arg, wr_handle handle, uint32_t function, wr_lost_reason 
     shell_error_result(sh->pool, wr_keeper_proc(sh->keeper), &err, out);
 }
 
+/* Seals a task that is not running as an error, if it is not done. */
+static void task_fail(wr_shell *sh, wr_handle handle, wr_status status, const char *text) {
+    wr_error err;
+    wr_result result;
+    memset(&err, 0, sizeof err);
+    WR_FAIL(&err, status, "%s", text);
+    shell_error_result(sh->pool, wr_keeper_proc(sh->keeper), &err, &result);
+    if (!wr_keeper_fail(sh->keeper, handle, &result)) {
+        shell_result_discard(wr_keeper_proc(sh->keeper), &result);
+    }
+}
+
 static void slot_dead(wr_shell *sh, const wr_core_cmd *cmd) {
     for (const shell_proc *p = sh->procs; p != NULL; p = p->next) {
         if (p->kind == PROC_DRIVER && p->slot == cmd->slot && !p->exited) {
@@ -88,17 +100,11 @@ static void slot_dead(wr_shell *sh, const wr_core_cmd *cmd) {
     sh->lost_status = cmd->status;
     sh->lost_worker = cmd->worker;
     snprintf(sh->lost_text, sizeof sh->lost_text, "%s", cmd->text);
+    /* A forced cancel is no failure to retry. */
+    wr_keeper_no_retry(sh->keeper, w != NULL ? w->cancelled : 0);
     wr_keeper_slot_dead(sh->keeper, cmd->slot, lost, sh);
-    if (w != NULL &&
-        w->cancelled != 0) { /* it may have been queued once more: a forced cancel is no failure to retry */
-        wr_error err;
-        wr_result result;
-        memset(&err, 0, sizeof err);
-        WR_FAIL(&err, WR_E_CANCELLED, "the task was cancelled by force");
-        shell_error_result(sh->pool, wr_keeper_proc(sh->keeper), &err, &result);
-        if (!wr_keeper_fail(sh->keeper, w->cancelled, &result)) {
-            shell_result_discard(wr_keeper_proc(sh->keeper), &result);
-        }
+    if (w != NULL && w->cancelled != 0) { /* or it had given the task back itself */
+        task_fail(sh, w->cancelled, WR_E_CANCELLED, "the task was cancelled by force");
     }
     sh->lost_worker = WR_CORE_NONE;
 }
@@ -125,6 +131,9 @@ static void port_fail(wr_shell *sh, const wr_core_cmd *cmd) {
     wr_lost_reason reason = cmd->status == WR_E_OWNER_DIED ? WR_LOST_OWNER_DIED : WR_LOST_ACTOR_DIED;
     bool task_error =
         cmd->status == WR_E_ENV_SETUP || cmd->status == WR_E_CANCELLED || cmd->status == WR_E_WORKER_DIED;
+    if (cmd->handle != 0) {
+        task_fail(sh, cmd->handle, cmd->status, cmd->text);
+    }
     wr_keeper_port_fail(sh->keeper, cmd->port, cause, task_error ? WR_LOST_WORKER_DIED : reason, lost, sh);
 }
 
@@ -404,6 +413,7 @@ void shell_pass(wr_shell *sh) {
     shell_procs_tick(sh);
     shell_logs_tick(sh);
     shell_forks_tick(sh);
+    shell_rotate_tick(sh);
     wr_raylet_core_tick(sh->core, wr_clock_ns());
     shell_drain(sh);
     uint64_t next = wr_raylet_core_next(sh->core), wait_ms = 100;

@@ -37,7 +37,9 @@ typedef struct shell_args {
     int owner_fd, ready_fd, gcs_port;
     uint32_t prestart;
     uint64_t env_server_idle_ms; /* so long a fork server of an environment is kept without a worker */
-    uint32_t gcs_restarts; /* that often in a minute is the GCS started again */
+    uint64_t rotation_bytes;     /* a log file of that size is rotated; 0: never */
+    uint32_t rotation_count;     /* copies kept of each */
+    uint32_t gcs_restarts;       /* that often in a minute is the GCS started again */
     bool head;
 } shell_args;
 
@@ -198,6 +200,8 @@ struct wr_shell {
     wr_keeper *keeper;
     wr_raylet_core *core;
     uint64_t last_pass;
+    uint64_t rotate_looked; /* wr_clock_ns when all log files were small enough */
+    bool rotating;          /* one of them is being copied */
 
     shell_conn *conns;
     uint64_t next_conn, next_ticket;
@@ -344,8 +348,13 @@ wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const
                          wr_error *err);
 void shell_log_last(const char *path, char *out, size_t size); /* last lines of a file */
 
+/* Reads what drivers wait for to the end of a file that is about to be emptied. */
+void shell_logs_before_cut(wr_shell *sh, const char *path);
+
+/* ---- rotate.c ---- */
+void shell_rotate_tick(wr_shell *sh);
+
 /* ---- detect.c ---- */
-uint32_t shell_cpu_count(void);
-uint64_t shell_memory_limit(void);      /* of the machine or the container, bytes */
+uint32_t shell_cpu_count(void);        /* of the machine or the container */
 uint32_t shell_gpu_count(wr_shell *sh); /* fills gpu_ids */
 void shell_node_ip(char out[64]);

@@ -512,6 +512,11 @@ static PyObject *loop_runner(PyObject *self, void *closure) {
     return (PyObject *)handle_lend(lent_types.runner, wr_rl_loop_runner(h->object), h);
 }
 
+static PyObject *loop_sample_seconds(PyObject *self, void *closure) {
+    (void)closure;
+    return PyFloat_FromDouble(wr_rl_loop_sample_seconds(((handle *)self)->object));
+}
+
 /* ---- Envs ---- */
 
 static void envs_release(void *object) {
@@ -705,9 +710,11 @@ static PyMethodDef loop_methods[] = {
     {"solve", FAST(loop_solve), METH_FASTCALL,
      "solve(target, env_steps_max)\n--\n\nTrains to a mean return: (solved, env_steps, statistics)."},
     {NULL, NULL, 0, NULL}};
-static PyGetSetDef loop_members[] = {{"learner", loop_learner, NULL, "Its learner.", NULL},
-                                     {"runner", loop_runner, NULL, "Its runner.", NULL},
-                                     {NULL, NULL, NULL, NULL, NULL}};
+static PyGetSetDef loop_members[] = {
+    {"learner", loop_learner, NULL, "Its learner.", NULL},
+    {"runner", loop_runner, NULL, "Its runner.", NULL},
+    {"sample_seconds", loop_sample_seconds, NULL, "Seconds that the last iteration took to sample.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
 static PyMethodDef envs_methods[] = {
     {"observe", FAST(envs_observe), METH_FASTCALL, "observe(obs)\n--\n\nWrites the present observations."},
     {"step", FAST(envs_step), METH_FASTCALL,

@@ -57,6 +57,8 @@ _NOT_BUILT: Final = (
     "logging_config",
 )
 BYE_SECONDS: Final = 10.0
+MIN_STORE_BYTES: Final = 8 << 20
+"""The raylet refuses a smaller store."""
 
 
 class RayContext(Mapping[str, Any]):
@@ -252,6 +254,10 @@ def _check_starting(starting: Mapping[str, Any]) -> None:
     store = starting.get("object_store_memory")
     if store is not None and (not isinstance(store, int) or store <= 0):
         raise ValueError(f"object_store_memory must be a positive number of bytes, not {store!r}")
+    if store is not None and store < MIN_STORE_BYTES:
+        raise ValueError(
+            f"object_store_memory must be at least {MIN_STORE_BYTES} bytes (8 MiB), not {store}"
+        )
 
 
 def _job_environment(
@@ -318,7 +324,8 @@ def _start_node(starting: Mapping[str, Any], private: Mapping[str, Any]) -> Node
         node_ip=private.get("_node_ip_address"),
         node_name=private.get("_node_name"),
         temp_dir=private.get("_temp_dir"),
-        settings=private.get("_system_config"),
+        # The interpreter: its fork server becomes warm while the GCS starts.
+        settings={"python": sys.executable, **(private.get("_system_config") or {})},
     )
 
 

@@ -1,9 +1,10 @@
 """The fork server: a warm interpreter that the raylet asks for workers.
 
-Run as ``PYTHON -m whipray._private.fork_server --socket PATH --token-file F``, one per interpreter
-and environment, with the environment's variables from its first instruction on. It imports what every worker needs (numpy among it, with one BLAS thread), freezes
-the garbage collector's view of it, and forks. It has one thread, computes nothing and never imports
-user code. Each child's pidfd goes back to the raylet with ``fork_done``, each exit status with
+Run as ``PYTHON -P -m whipray._private.fork_server --socket PATH --token-file F``, one per
+interpreter and environment, with the environment's variables from its first instruction on. It
+imports what every worker needs (numpy among it, with one BLAS thread), freezes the garbage
+collector's view of it, and forks. It has one thread, computes nothing and never imports user code.
+Each child's pidfd goes back to the raylet with ``fork_done``, each exit status with
 ``fork_exited``.
 
 A child belongs to this process: it gets SIGKILL when the fork server ends, which ends when the
@@ -12,22 +13,18 @@ raylet hangs up. So nothing outlives the raylet.
 
 from __future__ import annotations
 
-import os
-import sys
-
-if __name__ == "__main__" and sys.path and sys.path[0] in ("", os.getcwd()):
-    del sys.path[0]  # "-m" put the raylet's folder first: nothing there may shadow a module
-
 import argparse
 import atexit
 import ctypes
 import dataclasses
 import gc
+import os
 import random
 import select
 import signal
 import socket
 import struct
+import sys
 from typing import Any, Final
 
 from whipray._private import record

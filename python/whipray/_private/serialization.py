@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,22 @@ import cloudpickle  # type: ignore[import-untyped]
 from whipray import _core
 
 PROTOCOL = 5
+DYNAMIC_FILE = "<dynamic-code>"
+"""What cloudpickle writes in place of a function's file."""
 
 
-class _ValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle that keeps the file names of functions, which remote tracebacks show."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is not types.CodeType:
+            return super().reducer_override(obj)
+        make, arguments = self.dispatch_table[types.CodeType](obj)
+        name = "".join(obj.co_filename)  # a str of its own, so that pickles of equals are equal
+        return make, tuple(name if part == DYNAMIC_FILE else part for part in arguments)
+
+
+class _ValuePickler(_Pickler):
     """cloudpickle that lets the sink answer for references and registered classes."""
 
     def __init__(self, sink: Any) -> None:
@@ -56,7 +70,7 @@ def unpicklable_report(value: Any, error: BaseException) -> str:
 def dumps(value: Any) -> bytes:
     """Pickle by value what has no name to be imported by, in one piece."""
     out = io.BytesIO()
-    cloudpickle.Pickler(out, protocol=PROTOCOL).dump(value)
+    _Pickler(out, protocol=PROTOCOL).dump(value)
     return out.getvalue()
 
 

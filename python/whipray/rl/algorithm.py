@@ -16,7 +16,7 @@ from whipray.rl.config import DEFAULT_MODULE_ID, AlgorithmConfig, PPOConfig, lea
 from whipray.rl.learners import DriverLearner, Engine, LocalEngine, RemoteLearner
 from whipray.rl.module import RLModule, flatten_weights, weight_views
 from whipray.rl.options import nearest, value_at
-from whipray.rl.runners import LocalRunner, RunnerGroup
+from whipray.rl.runners import LocalRunner, RunnerGroup, cpus_of
 
 _STAT = {name: index for index, name in enumerate(_rl.STATS)}
 
@@ -30,21 +30,85 @@ def _engine(config: AlgorithmConfig, native: dict[str, Any]) -> Engine:
 
     if not ray.is_initialized():
         ray.init()
+    cpus = config.num_cpus_per_learner
+    # A learner waits while runners work and the reverse: "auto" takes no core of its own.
+    learner_cpus = 0 if cpus == "auto" or config.num_learners == 0 else cpus
+    _check_that_it_fits(ray, config, learner_cpus)
+    options = {
+        "num_cpus": config.num_cpus_per_env_runner,
+        "restart": config.restart_failed_env_runners,
+        "max_restarts": config.max_num_env_runner_restarts,
+        "timeout_s": config.sample_timeout_s,
+    }
     runners: Any
     if config.num_env_runners == 0:
         runners = LocalRunner(ray, native)
     else:
-        options = {
-            "num_cpus": config.num_cpus_per_env_runner,
-            "restart": config.restart_failed_env_runners,
-            "max_restarts": config.max_num_env_runner_restarts,
-        }
         runners = RunnerGroup(ray, native, config.num_env_runners, options)
     if config.num_learners == 0:
         return DriverLearner(ray, native, runners, threads)
-    cpus = config.num_cpus_per_learner
-    # A learner waits while runners work and the reverse: "auto" takes no core of its own.
-    return RemoteLearner(ray, native, runners, threads, 0 if cpus == "auto" else cpus)
+    try:
+        return RemoteLearner(ray, native, runners, threads, {**options, "num_cpus": learner_cpus})
+    except BaseException:
+        runners.stop()
+        raise
+
+
+def _check_that_it_fits(ray: Any, config: AlgorithmConfig, learner_cpus: float) -> None:
+    """Raise ValueError for actors that this cluster could never hold at once."""
+    runner_cpus = config.num_cpus_per_env_runner
+    asked = config.num_env_runners * runner_cpus + learner_cpus
+    total, _ = cpus_of(ray)
+    if asked <= total + 1e-9:
+        return
+    room = int((total - learner_cpus) / runner_cpus) if runner_cpus > 0 else 0
+    learner = f" and the learner {learner_cpus:g}" if learner_cpus else ""
+    raise ValueError(
+        f"num_env_runners is {config.num_env_runners}: at {runner_cpus:g} CPU each{learner} that "
+        f"is {asked:g} CPU, and the cluster has {total:g}. At most {max(0, room)} runners fit; or "
+        f"lower num_cpus_per_env_runner (0.5, or 0), or start the cluster with "
+        f"init(num_cpus={math.ceil(asked)})."
+    )
+
+
+# What RLlib's Algorithm has besides, and this one does not yet.
+_NOT_BUILT = frozenset(
+    {
+        "add_module",
+        "remove_module",
+        "add_policy",
+        "remove_policy",
+        "get_policy",
+        "compute_single_action",
+        "compute_actions",
+        "env_runner",
+        "env_runner_group",
+        "eval_env_runner",
+        "eval_env_runner_group",
+        "learner_group",
+        "metrics",
+        "training_step",
+        "setup",
+        "export_model",
+        "export_policy_model",
+        "get_default_policy_class",
+        "get_multi_rl_module_spec",
+        "offline_data",
+        "validate_env",
+        "restore_env_runners",
+        "restore_workers",
+        "reset",
+        "reset_config",
+        "log_result",
+        "logdir",
+        "trainable_id",
+        "workers",
+        "evaluation_workers",
+        "local_replay_buffer",
+        "save_to_uri",
+        "merge_trainer_configs",
+    }
+)
 
 
 class Algorithm:
@@ -80,6 +144,12 @@ class Algorithm:
         self._time_total = 0.0
         self._restored_at = 0
         self._time_restored = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _NOT_BUILT:
+            raise NotImplementedError(f"{type(self).__name__}.{name} is not built yet")
+        known = [n for n in dir(type(self)) if not n.startswith("_")]
+        raise AttributeError(f"{type(self).__name__} has no '{name}'{nearest(name, known)}")
 
     def _running(self) -> Engine:
         if self._engine is None:
@@ -145,8 +215,14 @@ class Algorithm:
             "num_module_steps_sampled": {DEFAULT_MODULE_ID: steps},
             "num_module_steps_sampled_lifetime": {DEFAULT_MODULE_ID: self._env_steps},
         }
+        engine = self._running()
+        sampled = engine.sample_seconds
+        runners["timers"] = {"sample": sampled}
         if s["window_episodes"] > 0:  # RLlib has no return keys until an episode ended
+            # All environments step together: a step of one takes as long as a step of all.
+            step_seconds = sampled * self._native["env_count"] / steps
             runners.update(
+                episode_duration_sec_mean=s["length_mean"] * step_seconds,
                 episode_return_mean=s["return_mean"],
                 episode_return_min=s["return_min"],
                 episode_return_max=s["return_max"],
@@ -177,7 +253,6 @@ class Algorithm:
         if self._config_dict is None:
             self._config_dict = self.config.to_dict()
         now = time.time()
-        restarts = self._running().restarts
         return {
             "env_runners": runners,
             "learners": {
@@ -189,10 +264,15 @@ class Algorithm:
                 },
                 DEFAULT_MODULE_ID: module,
             },
-            "timers": {"training_iteration": taken, "training_step": taken},
+            "timers": {
+                "training_iteration": taken,
+                "training_step": taken,
+                "env_runner_sampling_timer": sampled,
+                "learner_update_timer": taken - sampled,
+            },
             "fault_tolerance": {
                 "num_healthy_workers": self.config.num_env_runners,
-                "num_remote_worker_restarts": restarts,
+                "num_remote_worker_restarts": engine.restarts,
             },
             "num_training_step_calls_per_iteration": 1,
             "num_env_steps_sampled_lifetime": self._env_steps,
@@ -363,6 +443,8 @@ class Algorithm:
             raise NotImplementedError("from_checkpoint: filesystem is not built yet")
         saved = checkpoint.read(path)
         known = {"PPO": (PPO, PPOConfig)}
+        if saved["class"] not in known:
+            raise ValueError(f"{path} is of {saved['class']}; known: {', '.join(known)}")
         algorithm, config_class = known[saved["class"]]
         if not issubclass(algorithm, cls):
             raise ValueError(f"{path} is of {saved['class']}, not of {cls.__name__}")
@@ -374,7 +456,11 @@ class Algorithm:
             config.seed = saved["counters"]["seed"]  # the very stream of random numbers goes on
         config.update_from_dict(overrides)
         algo = algorithm(config=config)
-        algo.set_state(saved)
+        try:
+            algo.set_state(saved)
+        except BaseException:
+            algo.stop()
+            raise
         return algo
 
     # ---- who runs ----

@@ -25,7 +25,7 @@ DEFAULT_MODULE_ID = "default_policy"
 Config = TypeVar("Config", bound="AlgorithmConfig")
 
 
-@dataclass
+@dataclass(repr=False)
 class DefaultModelConfig:
     """The network: RLlib's fields. Convolutions, LSTMs and separate head layers are not built yet.
 
@@ -55,6 +55,21 @@ class DefaultModelConfig:
     use_lstm: bool = False
     max_seq_len: int = 20
     lstm_cell_size: int = 256
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Refuse an unknown field before the dataclass does, and name the nearest."""
+        del args
+        known = {f.name for f in dataclasses.fields(cls)}
+        for name in given:
+            if name not in known:
+                raise TypeError(f"DefaultModelConfig has no '{name}'{nearest(name, known)}")
+        return super().__new__(cls)
+
+    def __repr__(self) -> str:
+        plain = {f.name: f.default for f in dataclasses.fields(self)}
+        plain["head_fcnet_hiddens"] = []
+        shown = {k: v for k, v in vars(self).items() if k in _MODEL_BUILT or v != plain[k]}
+        return f"DefaultModelConfig({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
 
 _MODEL_BUILT = {"fcnet_hiddens", "fcnet_activation", "vf_share_layers"}
@@ -184,7 +199,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "num_gpus_per_env_runner": not_built(0),
         "custom_resources_per_env_runner": not_built({}),
         "validate_env_runners_after_construction": Option(True, flag),
-        "sample_timeout_s": not_built(60.0, "Runners are waited for."),
+        "sample_timeout_s": Option(60.0, number(0, above=True)),
         "max_requests_in_flight_per_env_runner": not_built(1),
         "env_to_module_connector": not_built(),
         "module_to_env_connector": not_built(),
@@ -198,6 +213,14 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "batch_mode": not_built("truncate_episodes"),
         "explore": not_built(True),
         "use_env_runner_state_server": not_built(False),
+        "enable_connectors": not_built(True),
+        "exploration_config": not_built(),
+        "remote_worker_envs": not_built(False),
+        "remote_env_batch_wait_ms": not_built(0),
+        "preprocessor_pref": not_built(),
+        "observation_filter": not_built("NoFilter"),
+        "update_worker_filter_stats": not_built(True),
+        "sampler_perf_stats_ema_coef": not_built(),
     },
     "learners": {
         "num_learners": Option(0, _learners),
@@ -245,6 +268,15 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "evaluation_auto_duration_max_env_steps_per_sample": not_built(2000),
         "custom_evaluation_function": not_built(),
         "offline_evaluation_interval": not_built(),
+        "num_offline_eval_runners": not_built(0),
+        "offline_evaluation_type": not_built(),
+        "offline_eval_runner_class": not_built(),
+        "offline_loss_for_module_fn": not_built(),
+        "offline_evaluation_duration": not_built(1),
+        "offline_evaluation_parallel_to_training": not_built(False),
+        "offline_evaluation_timeout_s": not_built(120.0),
+        "always_attach_evaluation_results": not_built(),
+        "evaluation_num_workers": not_built(0, "RLlib calls it evaluation_num_env_runners."),
     },
     "debugging": {
         "logger_creator": not_built(),
@@ -285,15 +317,102 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "policy_mapping_fn": not_built(),
         "policies_to_train": not_built(),
         "count_steps_by": not_built("env_steps"),
+        "algorithm_config_overrides_per_module": not_built(),
+        "policy_map_capacity": not_built(100),
+        "policy_states_are_swappable": not_built(False),
+        "observation_fn": not_built(),
     },
-    "callbacks": {"callbacks_class": not_built()},
-    "offline_data": {"input_": not_built("sampler"), "output": not_built()},
+    "callbacks": {
+        name: not_built()
+        for name in (
+            "callbacks_class",
+            "on_algorithm_init",
+            "on_train_result",
+            "on_evaluate_start",
+            "on_evaluate_end",
+            "on_evaluate_offline_start",
+            "on_evaluate_offline_end",
+            "on_env_runners_recreated",
+            "on_offline_eval_runners_recreated",
+            "on_checkpoint_loaded",
+            "on_environment_created",
+            "on_episode_created",
+            "on_episode_start",
+            "on_episode_step",
+            "on_episode_end",
+            "on_sample_end",
+        )
+    },
+    "offline_data": {
+        "input_": not_built("sampler"),
+        "offline_data_class": not_built(),
+        "input_read_method": not_built("read_parquet"),
+        "input_read_method_kwargs": not_built({}),
+        "input_read_schema": not_built({}),
+        "input_read_episodes": not_built(False),
+        "input_read_sample_batches": not_built(False),
+        "input_read_batch_size": not_built(),
+        "input_filesystem": not_built(),
+        "input_filesystem_kwargs": not_built({}),
+        "input_compress_columns": not_built(),
+        "materialize_data": not_built(True),
+        "materialize_mapped_data": not_built(True),
+        "map_batches_kwargs": not_built({}),
+        "iter_batches_kwargs": not_built({}),
+        "ignore_final_observation": not_built(False),
+        "prelearner_class": not_built(),
+        "prelearner_buffer_class": not_built(),
+        "prelearner_buffer_kwargs": not_built({}),
+        "prelearner_module_synch_period": not_built(10),
+        "dataset_num_iters_per_learner": not_built(),
+        "input_config": not_built({}),
+        "actions_in_input_normalized": not_built(False),
+        "postprocess_inputs": not_built(False),
+        "shuffle_buffer_size": not_built(0),
+        "output": not_built(),
+        "output_config": not_built({}),
+        "output_compress_columns": not_built(),
+        "output_max_file_size": not_built(),
+        "output_max_rows_per_file": not_built(),
+        "output_write_remaining_data": not_built(False),
+        "output_write_method": not_built("write_parquet"),
+        "output_write_method_kwargs": not_built(),
+        "output_filesystem": not_built(),
+        "output_filesystem_kwargs": not_built({}),
+        "output_write_episodes": not_built(True),
+        "offline_sampling": not_built(False),
+    },
+    "experimental": {
+        "_validate_config": not_built(True),
+        "_use_msgpack_checkpoints": not_built(False),
+        "_torch_grad_scaler_class": not_built(),
+        "_torch_lr_scheduler_classes": not_built(),
+        "_tf_policy_handles_more_than_one_loss": not_built(False),
+        "_disable_preprocessor_api": not_built(False),
+        "_disable_action_flattening": not_built(False),
+        "_disable_initialize_loss_from_dummy_batch": not_built(False),
+    },
+    "python_environment": {
+        "extra_python_environs_for_driver": not_built({}),
+        "extra_python_environs_for_worker": not_built({}),
+    },
     "framework": {
         "framework": Option(
             "torch", one_of("torch")
         ),  # accepted: the networks are native either way
         "torch_compile_learner": not_built(False),
         "torch_compile_worker": not_built(False),
+        "torch_compile_learner_what_to_compile": not_built(),
+        "torch_compile_learner_dynamo_mode": not_built(),
+        "torch_compile_learner_dynamo_backend": not_built(),
+        "torch_compile_worker_dynamo_backend": not_built(),
+        "torch_compile_worker_dynamo_mode": not_built(),
+        "torch_ddp_kwargs": not_built(),
+        "torch_skip_nan_gradients": not_built(False),
+        "eager_tracing": not_built(),
+        "eager_max_retraces": not_built(),
+        "tf_session_args": not_built(),
+        "local_tf_session_args": not_built(),
     },
     "api_stack": {
         "enable_rl_module_and_learner": not_built(True),
@@ -321,6 +440,40 @@ PPO_OPTIONS = {
     "adam_epsilon": Option(1e-5, number(0, above=True)),
     "gradient_slices": Option(2, whole(1, 16)),
 }
+
+
+# Names of older versions of RLlib, which are not much like the new ones.
+_RENAMED = {
+    "num_workers": "num_env_runners",
+    "num_rollout_workers": "num_env_runners",
+    "num_envs_per_worker": "num_envs_per_env_runner",
+    "num_cpus_per_worker": "num_cpus_per_env_runner",
+    "sgd_minibatch_size": "minibatch_size",
+    "num_sgd_iter": "num_epochs",
+}
+
+# Methods that RLlib's AlgorithmConfig has besides.
+_METHODS_NOT_BUILT = frozenset(
+    {
+        "get_default_learner_class",
+        "get_default_rl_module_spec",
+        "get_rl_module_spec",
+        "get_multi_rl_module_spec",
+        "get_multi_agent_setup",
+        "get_evaluation_config_object",
+        "get_torch_compile_worker_config",
+        "get_torch_compile_learner_config",
+        "build_env_to_module_connector",
+        "build_module_to_env_connector",
+        "build_learner_connector",
+        "build_learner",
+        "build_learner_group",
+        "serialize",
+        "overrides",
+        "is_offline",
+        "is_online",
+    }
+)
 
 
 class AlgorithmConfig:
@@ -351,7 +504,10 @@ class AlgorithmConfig:
         values = self.__dict__.get("_values", {})
         if name in values:
             return values[name]
-        raise AttributeError(f"{type(self).__name__} has no '{name}'{nearest(name, values)}")
+        if name in _METHODS_NOT_BUILT:
+            raise NotImplementedError(f"{type(self).__name__}.{name} is not built yet.")
+        known = {*values, *(n for n in dir(type(self)) if not n.startswith("_"))}
+        raise AttributeError(f"{type(self).__name__} has no '{name}'{nearest(name, known)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._frozen:
@@ -389,7 +545,10 @@ class AlgorithmConfig:
         for name, value in given.items():
             if name not in options:
                 where = [m for m, o in self._options.items() if name in o]
-                hint = f"; it belongs to .{where[0]}()" if where else nearest(name, options)
+                if name in _RENAMED:
+                    hint = f"; it is called '{_RENAMED[name]}' now"
+                else:
+                    hint = f"; it belongs to .{where[0]}()" if where else nearest(name, options)
                 raise TypeError(
                     f"{type(self).__name__}.{method}() got an unexpected keyword '{name}'{hint}"
                 )
@@ -447,16 +606,24 @@ class AlgorithmConfig:
         return self._apply("resources", options)
 
     def multi_agent(self, **options: Any) -> Self:
-        """Not built yet."""
+        """Not built yet: raises NotImplementedError for anything but RLlib's defaults."""
         return self._apply("multi_agent", options)
 
     def callbacks(self, callbacks_class: Any = None, **options: Any) -> Self:
-        """Not built yet."""
+        """Not built yet: raises NotImplementedError for any callback."""
         return self._apply("callbacks", {"callbacks_class": callbacks_class, **options})
 
     def offline_data(self, **options: Any) -> Self:
-        """Not built yet."""
+        """Not built yet: raises NotImplementedError for anything but RLlib's defaults."""
         return self._apply("offline_data", options)
+
+    def experimental(self, **options: Any) -> Self:
+        """Not built yet: raises NotImplementedError for anything but RLlib's defaults."""
+        return self._apply("experimental", options)
+
+    def python_environment(self, **options: Any) -> Self:
+        """Not built yet: raises NotImplementedError for anything but RLlib's defaults."""
+        return self._apply("python_environment", options)
 
     def framework(self, framework: Any = "torch", **options: Any) -> Self:
         """Accepted for RLlib's programs: the networks are native either way."""

@@ -13,13 +13,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
 from whipray.rl.algorithm import Algorithm
+from whipray.rl.config import PPOConfig
 from whipray.rl.plot import save_curve
 from whipray.rl.settings import SETTINGS
 
@@ -84,18 +87,24 @@ class Progress:
 
 
 def train(
-    algo: Algorithm, target: float, env_steps_max: int, progress: Progress
-) -> tuple[list[tuple[Any, ...]], bool]:
+    algo: Algorithm,
+    target: float,
+    env_steps_max: int,
+    progress: Progress,
+    rows: list[tuple[Any, ...]],
+) -> bool:
     """Train until the mean return over the window of episodes reaches `target`.
+
+    Parameters
+    ----------
+    rows : list of tuple
+        Gets one for each iteration, as COLUMNS.
 
     Returns
     -------
-    rows : list of tuple
-        As COLUMNS, one for each iteration.
-    solved : bool
+    bool
         Whether it was reached.
     """
-    rows: list[tuple[Any, ...]] = []
     started = time.perf_counter()
     while True:
         result = algo.train()
@@ -117,7 +126,7 @@ def train(
                 learner["mean_kl_loss"],
             )
         )
-        solved = runners.get("episode_return_mean_best", 0.0) >= target
+        solved = bool(runners.get("episode_return_mean_best", 0.0) >= target)
         done = solved or steps >= env_steps_max
         progress.update(
             steps,
@@ -126,12 +135,11 @@ def train(
             last=done,
         )
         if done:
-            return rows, solved
+            return solved
 
 
 def save(out: Path, rows: list[tuple[Any, ...]], target: float, algo: Algorithm) -> None:
-    """Write curve and checkpoint."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write curve and checkpoint, over those of an earlier run."""
     with open(out / "curve.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -142,27 +150,52 @@ def save(out: Path, rows: list[tuple[Any, ...]], target: float, algo: Algorithm)
     algo.save_to_path(out / "checkpoint")
 
 
+def whole(text: str) -> int:
+    """A number of the command line that may not be negative."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Train PPO on CartPole-v1 until it is solved.")
+    parser = argparse.ArgumentParser(
+        prog="./dev run", description="Train PPO on CartPole-v1 until it is solved."
+    )
     parser.add_argument(
         "--setting", choices=sorted(SETTINGS), default="quick", help="hyperparameters (docs/rl.md)"
     )
     parser.add_argument(
-        "--runners", type=int, default=2, help="environment runner actors; 0: sample in the driver"
+        "--runners",
+        type=whole,
+        default=2,
+        help="environment runner actors; 0: sample in the driver",
     )
     parser.add_argument(
         "--learners", type=int, default=0, choices=(0, 1), help="1: the learner is an actor too"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=whole, default=1, help="equal seeds give equal bits")
     parser.add_argument(
         "--target", type=float, default=475.0, help="mean return over the last 100 episodes"
     )
     parser.add_argument(
-        "--max-steps", type=int, default=1_000_000, help="environment steps to give up after"
+        "--max-steps", type=whole, default=1_000_000, help="environment steps to give up after"
     )
-    parser.add_argument("--out", type=Path, default=Path("results/cartpole"))
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/cartpole"),
+        help="folder of the results; those of an earlier run are replaced (default: %(default)s)",
+    )
     return parser.parse_args(argv)
+
+
+def make_folder(out: Path) -> None:
+    """Make the output folder and write into it, so that nobody trains for nothing."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass
 
 
 COUNTED = (
@@ -188,26 +221,66 @@ def print_counters(counters: dict[str, Any]) -> None:
         print(f"{kind:>14} {pid or '':>8}{figures}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the job; 0 if it was solved."""
-    options = arguments(argv)
+def configured(options: argparse.Namespace) -> PPOConfig:
+    """The configuration for a command line; raises ValueError."""
     config = SETTINGS[options.setting](options.runners)
     config.learners(num_learners=options.learners).debugging(seed=options.seed)
+    cores = len(os.sched_getaffinity(0))
+    if options.runners > cores:  # they share the cores: without this they would wait for ever
+        config.env_runners(num_cpus_per_env_runner=math.floor(1e4 * cores / options.runners) / 1e4)
+    return config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the job.
+
+    Returns
+    -------
+    int
+        0: solved; 1: not solved; 2: it could not begin; 130: interrupted.
+    """
+    options = arguments(argv)
+    try:
+        config = configured(options)
+        make_folder(options.out)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: cannot write into {options.out}: {error.strerror}; name another folder with "
+            f"--out",
+            file=sys.stderr,
+        )
+        return 2
+    rows: list[tuple[Any, ...]] = []
+    try:
+        return run(options, config, rows)
+    except KeyboardInterrupt:
+        steps = rows[-1][1] if rows else 0
+        print(
+            f"\ninterrupted after {steps:,} steps; runners and learner are ended, nothing was "
+            f"written to {options.out}",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def run(options: argparse.Namespace, config: PPOConfig, rows: list[tuple[Any, ...]]) -> int:
+    """Train, save and print; 0 if it was solved."""
     distributed = options.runners > 0 or options.learners > 0
     print(
         f"PPO on CartPole-v1: setting {options.setting}, seed {options.seed}, "
         f"{options.runners} runner actors, "
         f"learner {'an actor' if options.learners else 'in the driver'}"
     )
+    print(f"configuration: {config}")
     algo = config.build_algo()
     try:
         pids = algo.worker_pids()
-        rows, solved = train(
-            algo,
-            options.target,
-            options.max_steps,
-            Progress(sys.stdout, options.target, options.max_steps),
-        )
+        print(f"training: driver pid {os.getpid()}, runners {pids['env_runners'] or 'none'}")
+        progress = Progress(sys.stdout, options.target, options.max_steps)
+        solved = train(algo, options.target, options.max_steps, progress, rows)
         since_start = seconds_since_start()
         counters = engine_counters() if distributed else {}
         evaluation = algo.evaluate()["env_runners"]["episode_return_mean"]
@@ -219,6 +292,7 @@ def main(argv: list[str] | None = None) -> int:
         "setting": options.setting,
         "seed": options.seed,
         "solved": solved,
+        "configuration": repr(config),
         "mean_return": rows[-1][3],
         "env_steps": steps,
         "seconds": seconds,
@@ -231,10 +305,12 @@ def main(argv: list[str] | None = None) -> int:
         "engine": counters,
     }
     (options.out / "summary.json").write_text(json.dumps(summary, indent=1))
+    mean = "no episode ended" if rows[-1][3] is None else f"mean return {rows[-1][3]:.1f}"
     print(
         f"{'solved' if solved else 'not solved'} after {steps:,} steps in {seconds:.3f} s "
-        f"({steps / seconds:,.0f} steps/s; {since_start:.2f} s after the command began); "
-        f"10 fresh episodes, likeliest actions: mean return {evaluation:.1f}"
+        f"({steps / seconds:,.0f} steps/s; {since_start:.2f} s after the command began): {mean} "
+        f"over the last 100 episodes; 10 fresh episodes, likeliest actions: mean return "
+        f"{evaluation:.1f}"
     )
     print(
         f"driver pid {os.getpid()}, runners {pids['env_runners']}, "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -160,13 +162,12 @@ def save_curve(
         Axes, where matplotlib draws them.
     """
     try:
-        import matplotlib
+        matplotlib: Any = importlib.import_module("matplotlib")  # optional, and without types
+        matplotlib.use("Agg")
+        pyplot: Any = importlib.import_module("matplotlib.pyplot")
     except ImportError:
         path.write_bytes(draw_chart(xs, ys, target))
         return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     figure, axes = pyplot.subplots(figsize=(8, 4.8))
     axes.plot(xs, ys, color="#1e5aaa")
     if target is not None:

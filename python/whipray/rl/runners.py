@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import numpy as np
 
 from whipray import _rl
+
+WARN_AFTER_S = 10.0
+logger = logging.getLogger("whipray.rl")
+
+
+def cpus_of(ray: Any) -> tuple[float, float]:
+    """CPUs of the cluster: all, and those that are free."""
+    total = float(ray.cluster_resources().get("CPU", 0.0))
+    return total, float(ray.available_resources().get("CPU", 0.0))
+
+
+def wait_for_actors(ray: Any, actors: list[Any], what: str, cpus: float, timeout_s: float) -> None:
+    """Wait until actors run; say what is missing after ``WARN_AFTER_S``.
+
+    Parameters
+    ----------
+    actors : list of actor handles
+        They have a method ``pid``.
+    what : str
+        What they are, for messages: ``"environment runner"``.
+    cpus : float
+        What each of them asks for.
+    timeout_s : float
+        How long.
+
+    Raises
+    ------
+    TimeoutError
+        They do not all run by then.
+    """
+    refs = [actor.pid.remote() for actor in actors]
+
+    def missing(waiting: list[Any], seconds: float) -> str:
+        total, free = cpus_of(ray)
+        return (
+            f"{len(waiting)} of {len(refs)} {what} actors did not start within {seconds:g} s: each "
+            f"asks for {cpus:g} CPU, and {free:g} of the cluster's {total:g} are free. Stop what "
+            f"holds them (another algorithm: its stop()), start the cluster with more "
+            f"(init(num_cpus=...)), or ask for less (num_env_runners, num_cpus_per_env_runner)."
+        )
+
+    first = min(WARN_AFTER_S, timeout_s)
+    _, waiting = ray.wait(refs, num_returns=len(refs), timeout=first)
+    if waiting and timeout_s > first:
+        logger.warning(
+            "%s Waiting until %g s are over (sample_timeout_s).", missing(waiting, first), timeout_s
+        )
+        _, waiting = ray.wait(refs, num_returns=len(refs), timeout=timeout_s - first)
+    if waiting:
+        raise TimeoutError(missing(waiting, timeout_s) + " The limit is sample_timeout_s.")
+    ray.get(refs)  # raises what a constructor raised
 
 
 def parts_of(env_count: int, runners: int) -> list[tuple[int, int]]:
@@ -97,8 +149,14 @@ class RunnerGroup:
         self._last: list[Any] = [None] * runners
         self._states: list[bytes | None] = [None] * runners
         self._iteration = 0
-        for index in range(runners):
-            self._start(index)
+        self._timeout_s = float(options["timeout_s"])
+        try:
+            for index in range(runners):
+                self._start(index)
+            self._await(self._actors)
+        except BaseException:
+            self.stop()  # those that still wait would take the CPUs that others wait for
+            raise
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -110,6 +168,10 @@ class RunnerGroup:
         )
         self._actors[index] = actor
         self._sample[index] = actor.sample.remote
+
+    def _await(self, actors: list[Any]) -> None:
+        cpus = self._options["num_cpus"]
+        wait_for_actors(self._ray, actors, "environment runner", cpus, self._timeout_s)
 
     def begin(self, iteration: int, states: list[bytes | None]) -> None:
         """Go on before `iteration`, from `states` where there are any."""
@@ -129,11 +191,28 @@ class RunnerGroup:
         return [sample(weights) for sample in self._sample]
 
     def receive(self, refs: list[Any], weights: Any) -> list[Any]:
-        """Wait for the batches of :meth:`ask`, replacing runners that died."""
+        """Wait for the batches of :meth:`ask`, replacing runners that died; raises TimeoutError
+        after sample_timeout_s."""
         try:
-            return list(self._ray.get(refs))
+            return list(self._ray.get(refs, timeout=self._timeout_s))
+        except self._ray.exceptions.GetTimeoutError:
+            raise self.late(refs) from None
         except self._ray.exceptions.RayActorError:
             return list(self._ray.get(self.repair(refs, weights)))
+
+    def late(self, refs: list[Any]) -> TimeoutError:
+        """The error for batches that did not come in time."""
+        _, waiting = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        return TimeoutError(
+            f"{len(waiting)} of {len(refs)} environment runners did not sample their batch within "
+            f"{self._timeout_s:g} s. Where an iteration needs longer, set "
+            f".env_runners(sample_timeout_s=...) higher or train_batch_size_per_learner lower."
+        )
+
+    def came(self, refs: list[Any]) -> bool:
+        """Whether every batch (or the error in its place) is there."""
+        _, waiting = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        return not waiting
 
     def repair(self, refs: list[Any], weights: Any) -> list[Any]:
         """Replace every runner whose batch does not come; return references that all came."""
@@ -141,8 +220,10 @@ class RunnerGroup:
         for index in range(len(refs)):
             while True:
                 try:
-                    self._ray.get(refs[index])
+                    self._ray.get(refs[index], timeout=self._timeout_s)
                     break
+                except self._ray.exceptions.GetTimeoutError:
+                    raise self.late(refs) from None
                 except self._ray.exceptions.RayActorError:
                     if self._restarts_left <= 0:
                         raise
@@ -150,8 +231,15 @@ class RunnerGroup:
                     self.restarts += 1
                     self._ray.kill(self._actors[index])  # it may only have been out of reach
                     self._start(index)
+                    self._await_successor(index)
                     refs[index] = self._sample[index](weights)
         return refs
+
+    def _await_successor(self, index: int) -> None:
+        try:
+            self._await([self._actors[index]])
+        except self._ray.exceptions.RayActorError:
+            pass  # it died in turn: its batch will say so, and is counted there
 
     def keep(self, batches: list[Any]) -> None:
         """Note the batches (or their references) that have been learned from."""
@@ -201,6 +289,15 @@ class LocalRunner:
     def ask(self, weights: Any) -> list[Any]:
         """Sample now; return a reference to the batch."""
         return [self._ray.put(self._runner.sample(self._ray.get(weights)))]
+
+    def came(self, refs: list[Any]) -> bool:
+        """Always: sampling is done by this process."""
+        del refs
+        return True
+
+    def late(self, refs: list[Any]) -> TimeoutError:
+        """Never asked for; see :meth:`came`."""
+        raise NotImplementedError
 
     def repair(self, refs: list[Any], weights: Any) -> list[Any]:
         """Nothing here can die alone."""

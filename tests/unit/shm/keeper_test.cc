@@ -178,6 +178,28 @@ TEST_F(Keeper, ATaskOfADeadWorkerRunsAgainWithinItsRetries) {
     EXPECT_EQ("", node.AtRest(All()));
 }
 
+TEST_F(Keeper, ATaskThatMustNotBeRetriedIsNeverThereForAnotherTaker) {
+    wr_handle h = a->Submit(port, 0, 1, 5), other = a->Submit(port, 0, 2, 5);
+    wr_claim claim;
+    ASSERT_TRUE(b->Take(&claim, 5));
+    ASSERT_TRUE(b->Take(&claim, 900));
+    wr_keeper_no_retry(node.keeper, h);
+    node.Kill(&b);
+    EXPECT_EQ(kKindError, a->Kind(h));
+    EXPECT_EQ(1000u + WR_LOST_WORKER_DIED, a->Value(h));
+    ASSERT_TRUE(c->Take(&claim));
+    EXPECT_EQ(other, claim.handle);
+    node.Kill(&c); // it counted for one death only
+    EXPECT_EQ(WR_CELL_READY, a->State(other));
+    a->Unref(h);
+    node.Assign(port, *x);
+    ASSERT_TRUE(x->Take(&claim));
+    EXPECT_EQ(other, claim.handle);
+    EXPECT_TRUE(x->Seal(claim, 1));
+    a->Unref(other);
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
 TEST_F(Keeper, WhatADeadWorkerHadReservedIsQueuedAgain) {
     wr_keeper_port_takers(node.keeper, port, 1, false);
     std::vector<wr_handle> h;

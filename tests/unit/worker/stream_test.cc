@@ -137,7 +137,69 @@ TEST_P(Stream, WithoutRetriesTheWorkersDeathEndsTheStreamWithAnError) {
   driver.Unref(generator);
 }
 
-INSTANTIATE_TEST_SUITE_P(Windows, Stream, testing::Values(1u, 16u, 64u));
+INSTANTIATE_TEST_SUITE_P(Windows, Stream, testing::Values(1u, 3u, 16u, 64u));
+
+TEST(StreamWithoutALimit, ItsProducerEndsThoughNobodyReadsAndAllItemsAreThere) {
+  FakeRaylet raylet;
+  Driver driver(raylet);
+  WorkerProcess worker(raylet);
+  for (uint64_t n : {0u, 1u, 64u, 65u, 5000u}) {
+    const wr_ref generator = SubmitGenerator(driver, kGenerate, n, 0);
+    wr_stream *stream = Open(driver, generator);
+    while (wr_wait(driver.get(), generator, 1000000) != WR_OK) {
+      (void)wr_flush(driver.get());
+    }
+    for (uint64_t i = 0; i < n; i++) {
+      ASSERT_EQ((int64_t)i, Next(driver, stream)) << n;
+    }
+    EXPECT_EQ(-1, Next(driver, stream));
+    wr_stream_close(stream);
+    driver.Unref(generator);
+  }
+}
+
+TEST(StreamWithoutALimit, UnreadGeneratorsLeaveTheWorkerToTheNextTask) {
+  FakeRaylet raylet;
+  Driver driver(raylet);
+  WorkerProcess worker(raylet);
+  std::vector<wr_stream *> streams;
+  std::vector<wr_ref> generators;
+  for (int k = 0; k < 4; k++) {
+    generators.push_back(SubmitGenerator(driver, kGenerate, 200, 0));
+    streams.push_back(Open(driver, generators.back()));
+  }
+  const wr_ref task = driver.Submit(driver.Call(kPid));
+  bool busy = false;
+  while (wr_wait(driver.get(), task, 1000000) != WR_OK) {
+    busy = wr_flush(driver.get()) || busy;
+  }
+  EXPECT_TRUE(busy) << "wr_flush says that a producer used up its credits";
+  EXPECT_EQ(worker.pid, driver.Number(task));
+  ASSERT_EQ(0, Next(driver, streams[0]));
+  for (size_t k = 0; k < streams.size(); k++) {
+    wr_stream_close(streams[k]);  // with unread items
+    driver.Unref(generators[k]);
+  }
+  EXPECT_FALSE(wr_flush(driver.get()));
+}
+
+TEST(StreamWithoutALimit, AReplayAfterTheWorkersDeathSkipsWhatPiledUpUnread) {
+  FakeRaylet raylet;
+  Driver driver(raylet);
+  WorkerProcess first(raylet);
+  WorkerProcess second(raylet);
+  const wr_ref generator = SubmitGenerator(driver, kExitAt, 300, 0, 1);  // whoever runs it first ends at item 150
+  wr_stream *stream = Open(driver, generator);
+  while (wr_wait(driver.get(), generator, 1000000) != WR_OK) {
+    (void)wr_flush(driver.get());
+  }
+  for (int64_t i = 0; i < 300; i++) {
+    ASSERT_EQ(i, Next(driver, stream));
+  }
+  EXPECT_EQ(-1, Next(driver, stream));
+  wr_stream_close(stream);
+  driver.Unref(generator);
+}
 
 TEST(StreamOpen, OnlyAGeneratorCalledHereAndOnlyOnce) {
   FakeRaylet raylet;
