@@ -6,7 +6,8 @@
 
 void wr_assert_fail(const char *file, int line, const char *function, const char *what) {
     char text[512];
-    int n = snprintf(text, sizeof text, "whipray: a bug of ours: %s:%d: %s: not true: %s\n", file, line, function, what);
+    int n = snprintf(text, sizeof text, "whipray: a bug of ours: %s:%d: %s: not true: %s\n", file, line,
+                     function, what);
     if (n > 0) {
         ssize_t ignored = write(STDERR_FILENO, text, (size_t)n);
         (void)ignored;
@@ -39,7 +40,8 @@ void wr_free(void *memory) {
     free(memory);
 }
 
-wr_status wr_array_reserve(void **items, uint32_t *capacity, uint32_t need, size_t item_bytes, wr_error *err) {
+wr_status wr_array_reserve(void **items, uint32_t *capacity, uint32_t need, size_t item_bytes,
+                           wr_error *err) {
     if (need <= *capacity) {
         return WR_OK;
     }

@@ -14,11 +14,11 @@ WR_BEGIN_DECLS
 void wr_assert_fail(const char *file, int line, const char *function, const char *what)
     __attribute__((noreturn));
 
-#define WR_ASSERT(cond)                                                                            \
-    do {                                                                                           \
-        if (__builtin_expect(!(cond), 0)) {                                                        \
-            wr_assert_fail(__FILE__, __LINE__, __func__, #cond);                                   \
-        }                                                                                          \
+#define WR_ASSERT(cond)                                                                                      \
+    do {                                                                                                     \
+        if (__builtin_expect(!(cond), 0)) {                                                                  \
+            wr_assert_fail(__FILE__, __LINE__, __func__, #cond);                                             \
+        }                                                                                                    \
     } while (0)
 #ifdef NDEBUG
 #define WR_DEBUG_ASSERT(cond) ((void)sizeof(cond))
@@ -27,16 +27,16 @@ void wr_assert_fail(const char *file, int line, const char *function, const char
 #endif
 
 /* WR_AUTO(wr_thing) t = ...; releases t on every return; *out = wr_steal(&t) hands it over. */
-#define WR_DEFINE_AUTO(type, release)                                                              \
-    static inline void type##_auto_(type **p) {                                                    \
-        release(*p);                                                                               \
+#define WR_DEFINE_AUTO(type, release)                                                                        \
+    static inline void type##_auto_(type **p) {                                                              \
+        release(*p);                                                                                         \
     }
 #define WR_AUTO(type) __attribute__((cleanup(type##_auto_))) type *
-#define wr_steal(pp)                                                                               \
-    __extension__({                                                                                \
-        __typeof__(*(pp)) wr_stolen_ = *(pp);                                                      \
-        *(pp) = NULL;                                                                              \
-        wr_stolen_;                                                                                \
+#define wr_steal(pp)                                                                                         \
+    __extension__({                                                                                          \
+        __typeof__(*(pp)) wr_stolen_ = *(pp);                                                                \
+        *(pp) = NULL;                                                                                        \
+        wr_stolen_;                                                                                          \
     })
 
 #define WR_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

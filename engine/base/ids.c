@@ -41,8 +41,8 @@ wr_object_id wr_object_id_make(const wr_node_id *node, uint32_t job, uint64_t ha
     return id;
 }
 
-void wr_object_id_split(const wr_object_id *id, uint64_t *out_cluster, uint32_t *out_incarnation, uint32_t *out_job,
-                        uint64_t *out_handle, uint32_t *out_index) {
+void wr_object_id_split(const wr_object_id *id, uint64_t *out_cluster, uint32_t *out_incarnation,
+                        uint32_t *out_job, uint64_t *out_handle, uint32_t *out_index) {
     *out_cluster = get_le(id->bytes, 8);
     *out_incarnation = (uint32_t)get_le(id->bytes + 8, 4);
     *out_job = (uint32_t)get_le(id->bytes + 12, 4);

@@ -22,8 +22,11 @@ bool wr_log_set_level(const char *name) {
     static const struct {
         const char *name;
         wr_log_level level;
-    } levels[] = {{"debug", WR_LEVEL_DEBUG}, {"info", WR_LEVEL_INFO}, {"warning", WR_LEVEL_WARN},
-                  {"warn", WR_LEVEL_WARN},   {"error", WR_LEVEL_ERROR}};
+    } levels[] = {{"debug", WR_LEVEL_DEBUG},
+                  {"info", WR_LEVEL_INFO},
+                  {"warning", WR_LEVEL_WARN},
+                  {"warn", WR_LEVEL_WARN},
+                  {"error", WR_LEVEL_ERROR}};
     for (size_t i = 0; i < WR_COUNT_OF(levels); i++) {
         if (strcasecmp(levels[i].name, name) == 0) {
             atomic_store(&log_lowest, (int)levels[i].level);

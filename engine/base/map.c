@@ -69,7 +69,9 @@ static wr_status rehash(wr_map *map, uint32_t capacity, wr_error *err) {
 
 wr_status wr_map_set(wr_map *map, uint64_t key, uint64_t value, wr_error *err) {
     if ((map->filled + 1) * 4ull > map->capacity * 3ull) {
-        uint32_t capacity = map->capacity == 0 ? 16 : map->count * 2 >= map->capacity ? map->capacity * 2 : map->capacity;
+        uint32_t capacity = map->capacity == 0                ? 16
+                            : map->count * 2 >= map->capacity ? map->capacity * 2
+                                                              : map->capacity;
         WR_TRY(rehash(map, capacity, err));
     }
     bool found;

@@ -44,10 +44,23 @@ int wr_status_to_grpc(wr_status status) {
 }
 
 wr_status wr_status_from_grpc(int code) {
-    static const wr_status by_code[17] = {
-        WR_OK,          WR_E_CANCELLED, WR_E_INTERNAL, WR_E_INVALID,     WR_E_TIMEOUT,     WR_E_NOT_FOUND,
-        WR_E_EXISTS,    WR_E_DENIED,    WR_E_LIMIT,    WR_E_STATE,       WR_E_UNAVAILABLE, WR_E_INVALID,
-        WR_E_UNSUPPORTED, WR_E_INTERNAL, WR_E_UNAVAILABLE, WR_E_CORRUPT, WR_E_UNAUTHENTICATED};
+    static const wr_status by_code[17] = {WR_OK,
+                                          WR_E_CANCELLED,
+                                          WR_E_INTERNAL,
+                                          WR_E_INVALID,
+                                          WR_E_TIMEOUT,
+                                          WR_E_NOT_FOUND,
+                                          WR_E_EXISTS,
+                                          WR_E_DENIED,
+                                          WR_E_LIMIT,
+                                          WR_E_STATE,
+                                          WR_E_UNAVAILABLE,
+                                          WR_E_INVALID,
+                                          WR_E_UNSUPPORTED,
+                                          WR_E_INTERNAL,
+                                          WR_E_UNAVAILABLE,
+                                          WR_E_CORRUPT,
+                                          WR_E_UNAUTHENTICATED};
     return code >= 0 && code <= 16 ? by_code[code] : WR_E_INTERNAL;
 }
 
@@ -94,7 +107,8 @@ static wr_status status_of_errno(int error_number) {
     }
 }
 
-wr_status wr_error_set_errno(wr_error *err, int error_number, const char *file, int line, const char *fmt, ...) {
+wr_status wr_error_set_errno(wr_error *err, int error_number, const char *file, int line, const char *fmt,
+                             ...) {
     wr_status status = status_of_errno(error_number);
     if (err != NULL) {
         fill(err, status, file, line);
@@ -104,7 +118,8 @@ wr_status wr_error_set_errno(wr_error *err, int error_number, const char *file, 
         va_end(args);
         size_t used = strlen(err->text);
         char why[96];
-        snprintf(err->text + used, sizeof err->text - used, ": %s", strerror_r(error_number, why, sizeof why));
+        snprintf(err->text + used, sizeof err->text - used, ": %s",
+                 strerror_r(error_number, why, sizeof why));
         if (error_number == EMFILE || error_number == ENFILE) {
             wr_error_hint(err, "raise the limit of open files (ulimit -n) and try again");
         }

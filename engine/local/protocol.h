@@ -94,7 +94,13 @@
 
 #include "base/base.h"
 
-enum { WR_PROTOCOL_VERSION = 1, WR_FRAME_HEADER_BYTES = 16, WR_FRAME_REQUEST = 1, WR_FRAME_REPLY = 2, WR_FRAME_ERROR = 3 };
+enum {
+    WR_PROTOCOL_VERSION = 1,
+    WR_FRAME_HEADER_BYTES = 16,
+    WR_FRAME_REQUEST = 1,
+    WR_FRAME_REPLY = 2,
+    WR_FRAME_ERROR = 3
+};
 
 /* Words of a slot's assignment (wr_keeper_assign): low 16 bits the port; above that a counter which changes at every
  * new assignment, and these. A worker whose word changed calls op "assignment". */

@@ -1,4 +1,5 @@
-/* engine/rpc/credentials.h: what every connection between daemons shows and asks for: RPC today, bulk transfers when there are several nodes.
+/* engine/rpc/credentials.h: what every connection between daemons shows and asks for: RPC today, bulk
+ * transfers when there are several nodes.
  */
 #pragma once
 

@@ -22,7 +22,7 @@ static void put(writer *w, uint64_t value, int bytes) {
 static uint64_t get(const uint8_t **at, int bytes) {
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++) {
-        value |= (uint64_t) * (*at)++ << 8 * i;
+        value |= (uint64_t)*(*at)++ << 8 * i;
     }
     return value;
 }

@@ -3,16 +3,11 @@
 #include "sched/struct_desc.h"
 
 static const wr_field wr_node_info_fields[] = {
-    WR_F_U32(wr_node_info, inc),
-    WR_F_FLAG(wr_node_info, head),
-    WR_F_U32(wr_node_info, pid),
-    WR_F_SPAN(wr_node_info, name),
-    WR_F_SPAN(wr_node_info, hostname),
-    WR_F_SPAN(wr_node_info, address),
-    WR_F_SPAN(wr_node_info, bulk_address),
-    WR_F_SPAN(wr_node_info, raylet_socket),
-    WR_F_SPAN(wr_node_info, resources),
-    WR_F_SPAN(wr_node_info, labels),
+    WR_F_U32(wr_node_info, inc),           WR_F_FLAG(wr_node_info, head),
+    WR_F_U32(wr_node_info, pid),           WR_F_SPAN(wr_node_info, name),
+    WR_F_SPAN(wr_node_info, hostname),     WR_F_SPAN(wr_node_info, address),
+    WR_F_SPAN(wr_node_info, bulk_address), WR_F_SPAN(wr_node_info, raylet_socket),
+    WR_F_SPAN(wr_node_info, resources),    WR_F_SPAN(wr_node_info, labels),
 };
 const wr_struct_desc wr_node_info_desc = WR_DESC(wr_node_info);
 
@@ -63,11 +58,8 @@ static const wr_field wr_hosted_fields[] = {
 static const wr_struct_desc wr_hosted_desc = WR_DESC(wr_hosted);
 
 static const wr_field wr_ended_actor_fields[] = {
-    WR_F_ID(wr_ended_actor, actor),
-    WR_F_U64(wr_ended_actor, n),
-    WR_F_U32(wr_ended_actor, status),
-    WR_F_FLAG(wr_ended_actor, final),
-    WR_F_SPAN(wr_ended_actor, text),
+    WR_F_ID(wr_ended_actor, actor),   WR_F_U64(wr_ended_actor, n),     WR_F_U32(wr_ended_actor, status),
+    WR_F_FLAG(wr_ended_actor, final), WR_F_SPAN(wr_ended_actor, text),
 };
 static const wr_struct_desc wr_ended_actor_desc = WR_DESC(wr_ended_actor);
 
@@ -119,19 +111,14 @@ static const wr_field wr_msg_sync_fields[] = {
 static const wr_struct_desc wr_msg_sync_desc = WR_DESC(wr_msg_sync);
 
 static const wr_field wr_msg_grant_fields[] = {
-    WR_F_U64(wr_msg_grant, grant),
-    WR_F_SPAN(wr_msg_grant, cls),
-    WR_F_U32(wr_msg_grant, node),
-    WR_F_SPAN(wr_msg_grant, address),
-    WR_F_U32(wr_msg_grant, count),
+    WR_F_U64(wr_msg_grant, grant),    WR_F_SPAN(wr_msg_grant, cls),  WR_F_U32(wr_msg_grant, node),
+    WR_F_SPAN(wr_msg_grant, address), WR_F_U32(wr_msg_grant, count),
 };
 static const wr_struct_desc wr_msg_grant_desc = WR_DESC(wr_msg_grant);
 
 static const wr_field wr_msg_infeasible_fields[] = {
-    WR_F_SPAN(wr_msg_infeasible, cls),
-    WR_F_ID(wr_msg_infeasible, actor),
-    WR_F_FLAG(wr_msg_infeasible, final),
-    WR_F_U32(wr_msg_infeasible, nearest),
+    WR_F_SPAN(wr_msg_infeasible, cls),   WR_F_ID(wr_msg_infeasible, actor),
+    WR_F_FLAG(wr_msg_infeasible, final), WR_F_U32(wr_msg_infeasible, nearest),
     WR_F_SPAN(wr_msg_infeasible, text),
 };
 static const wr_struct_desc wr_msg_infeasible_desc = WR_DESC(wr_msg_infeasible);
@@ -145,27 +132,18 @@ static const wr_field wr_task_arg_fields[] = {
 static const wr_struct_desc wr_task_arg_desc = WR_DESC(wr_task_arg);
 
 static const wr_field wr_msg_task_fields[] = {
-    WR_F_ID(wr_msg_task, task),
-    WR_F_U32(wr_msg_task, attempt),
-    WR_F_U32(wr_msg_task, results),
-    WR_F_U64(wr_msg_task, grant),
-    WR_F_SPAN(wr_msg_task, cls),
-    WR_F_SPAN(wr_msg_task, function),
-    WR_F_SPAN(wr_msg_task, options),
-    WR_F_ID(wr_msg_task, actor),
-    WR_F_U64(wr_msg_task, n),
-    WR_F_U64(wr_msg_task, seq),
-    WR_F_FLAG(wr_msg_task, rebuild),
-    WR_F_LIST(wr_msg_task, args, arg_count, wr_task_arg),
+    WR_F_ID(wr_msg_task, task),      WR_F_U32(wr_msg_task, attempt),
+    WR_F_U32(wr_msg_task, results),  WR_F_U64(wr_msg_task, grant),
+    WR_F_SPAN(wr_msg_task, cls),     WR_F_SPAN(wr_msg_task, function),
+    WR_F_SPAN(wr_msg_task, options), WR_F_ID(wr_msg_task, actor),
+    WR_F_U64(wr_msg_task, n),        WR_F_U64(wr_msg_task, seq),
+    WR_F_FLAG(wr_msg_task, rebuild), WR_F_LIST(wr_msg_task, args, arg_count, wr_task_arg),
 };
 static const wr_struct_desc wr_msg_task_desc = WR_DESC(wr_msg_task);
 
 static const wr_field wr_task_result_fields[] = {
-    WR_F_U32(wr_task_result, index),
-    WR_F_FLAG(wr_task_result, error),
-    WR_F_FLAG(wr_task_result, bytes_here),
-    WR_F_U64(wr_task_result, size),
-    WR_F_SPAN(wr_task_result, value),
+    WR_F_U32(wr_task_result, index), WR_F_FLAG(wr_task_result, error), WR_F_FLAG(wr_task_result, bytes_here),
+    WR_F_U64(wr_task_result, size),  WR_F_SPAN(wr_task_result, value),
 };
 static const wr_struct_desc wr_task_result_desc = WR_DESC(wr_task_result);
 
@@ -194,16 +172,11 @@ static const wr_field wr_msg_cancel_fields[] = {
 static const wr_struct_desc wr_msg_cancel_desc = WR_DESC(wr_msg_cancel);
 
 static const wr_field wr_actor_spec_fields[] = {
-    WR_F_ID(wr_actor_spec, actor),
-    WR_F_U32(wr_actor_spec, job),
-    WR_F_U32(wr_actor_spec, creator),
-    WR_F_FLAG(wr_actor_spec, detached),
-    WR_F_I32(wr_actor_spec, max_restarts),
-    WR_F_SPAN(wr_actor_spec, class_name),
-    WR_F_SPAN(wr_actor_spec, name),
-    WR_F_SPAN(wr_actor_spec, name_space),
-    WR_F_SPAN(wr_actor_spec, cls),
-    WR_F_SPAN(wr_actor_spec, spec),
+    WR_F_ID(wr_actor_spec, actor),         WR_F_U32(wr_actor_spec, job),
+    WR_F_U32(wr_actor_spec, creator),      WR_F_FLAG(wr_actor_spec, detached),
+    WR_F_I32(wr_actor_spec, max_restarts), WR_F_SPAN(wr_actor_spec, class_name),
+    WR_F_SPAN(wr_actor_spec, name),        WR_F_SPAN(wr_actor_spec, name_space),
+    WR_F_SPAN(wr_actor_spec, cls),         WR_F_SPAN(wr_actor_spec, spec),
 };
 const wr_struct_desc wr_actor_spec_desc = WR_DESC(wr_actor_spec);
 
@@ -253,11 +226,8 @@ static const wr_field wr_msg_ended_fields[] = {
 static const wr_struct_desc wr_msg_ended_desc = WR_DESC(wr_msg_ended);
 
 static const wr_field wr_msg_stop_fields[] = {
-    WR_F_ID(wr_msg_stop, actor),
-    WR_F_U64(wr_msg_stop, n),
-    WR_F_FLAG(wr_msg_stop, restart),
-    WR_F_U32(wr_msg_stop, status),
-    WR_F_SPAN(wr_msg_stop, text),
+    WR_F_ID(wr_msg_stop, actor),   WR_F_U64(wr_msg_stop, n),     WR_F_FLAG(wr_msg_stop, restart),
+    WR_F_U32(wr_msg_stop, status), WR_F_SPAN(wr_msg_stop, text),
 };
 static const wr_struct_desc wr_msg_stop_desc = WR_DESC(wr_msg_stop);
 
@@ -267,14 +237,9 @@ static const wr_field wr_msg_actor_fields[] = {
 static const wr_struct_desc wr_msg_actor_desc = WR_DESC(wr_msg_actor);
 
 static const wr_field wr_msg_act_fields[] = {
-    WR_F_ID(wr_msg_act, actor),
-    WR_F_U64(wr_msg_act, n),
-    WR_F_U32(wr_msg_act, state),
-    WR_F_U32(wr_msg_act, restarts),
-    WR_F_U32(wr_msg_act, node),
-    WR_F_SPAN(wr_msg_act, address),
-    WR_F_U32(wr_msg_act, status),
-    WR_F_SPAN(wr_msg_act, text),
+    WR_F_ID(wr_msg_act, actor),     WR_F_U64(wr_msg_act, n),     WR_F_U32(wr_msg_act, state),
+    WR_F_U32(wr_msg_act, restarts), WR_F_U32(wr_msg_act, node),  WR_F_SPAN(wr_msg_act, address),
+    WR_F_U32(wr_msg_act, status),   WR_F_SPAN(wr_msg_act, text),
 };
 static const wr_struct_desc wr_msg_act_desc = WR_DESC(wr_msg_act);
 
@@ -326,16 +291,11 @@ static const wr_field wr_bundle_info_fields[] = {
 static const wr_struct_desc wr_bundle_info_desc = WR_DESC(wr_bundle_info);
 
 static const wr_field wr_pg_info_fields[] = {
-    WR_F_ID(wr_pg_info, pg),
-    WR_F_U32(wr_pg_info, job),
-    WR_F_ID(wr_pg_info, owner),
-    WR_F_FLAG(wr_pg_info, detached),
-    WR_F_U32(wr_pg_info, strategy),
-    WR_F_U32(wr_pg_info, state),
-    WR_F_U64(wr_pg_info, attempt),
-    WR_F_SPAN(wr_pg_info, name),
-    WR_F_SPAN(wr_pg_info, text),
-    WR_F_LIST(wr_pg_info, bundles, bundle_count, wr_bundle_info),
+    WR_F_ID(wr_pg_info, pg),        WR_F_U32(wr_pg_info, job),
+    WR_F_ID(wr_pg_info, owner),     WR_F_FLAG(wr_pg_info, detached),
+    WR_F_U32(wr_pg_info, strategy), WR_F_U32(wr_pg_info, state),
+    WR_F_U64(wr_pg_info, attempt),  WR_F_SPAN(wr_pg_info, name),
+    WR_F_SPAN(wr_pg_info, text),    WR_F_LIST(wr_pg_info, bundles, bundle_count, wr_bundle_info),
 };
 const wr_struct_desc wr_pg_info_desc = WR_DESC(wr_pg_info);
 
@@ -350,12 +310,8 @@ static const wr_field wr_msg_pg_fields[] = {
 static const wr_struct_desc wr_msg_pg_desc = WR_DESC(wr_msg_pg);
 
 static const wr_field wr_msg_bundle_fields[] = {
-    WR_F_ID(wr_msg_bundle, pg),
-    WR_F_U64(wr_msg_bundle, attempt),
-    WR_F_U32(wr_msg_bundle, index),
-    WR_F_FLAG(wr_msg_bundle, ok),
-    WR_F_U32(wr_msg_bundle, job),
-    WR_F_SPAN(wr_msg_bundle, resources),
+    WR_F_ID(wr_msg_bundle, pg),   WR_F_U64(wr_msg_bundle, attempt), WR_F_U32(wr_msg_bundle, index),
+    WR_F_FLAG(wr_msg_bundle, ok), WR_F_U32(wr_msg_bundle, job),     WR_F_SPAN(wr_msg_bundle, resources),
 };
 static const wr_struct_desc wr_msg_bundle_desc = WR_DESC(wr_msg_bundle);
 
@@ -385,15 +341,9 @@ static const wr_field wr_msg_query_fields[] = {
 static const wr_struct_desc wr_msg_query_desc = WR_DESC(wr_msg_query);
 
 static const wr_field wr_job_info_fields[] = {
-    WR_F_U32(wr_job_info, job),
-    WR_F_U32(wr_job_info, state),
-    WR_F_U32(wr_job_info, node),
-    WR_F_U32(wr_job_info, driver_pid),
-    WR_F_SPAN(wr_job_info, name_space),
-    WR_F_SPAN(wr_job_info, entrypoint),
-    WR_F_SPAN(wr_job_info, metadata),
-    WR_F_U64(wr_job_info, start_us),
-    WR_F_U64(wr_job_info, end_us),
+    WR_F_U32(wr_job_info, job),        WR_F_U32(wr_job_info, state),       WR_F_U32(wr_job_info, node),
+    WR_F_U32(wr_job_info, driver_pid), WR_F_SPAN(wr_job_info, name_space), WR_F_SPAN(wr_job_info, entrypoint),
+    WR_F_SPAN(wr_job_info, metadata),  WR_F_U64(wr_job_info, start_us),    WR_F_U64(wr_job_info, end_us),
     WR_F_SPAN(wr_job_info, text),
 };
 const wr_struct_desc wr_job_info_desc = WR_DESC(wr_job_info);
@@ -418,14 +368,9 @@ static const wr_field wr_msg_job_fields[] = {
 static const wr_struct_desc wr_msg_job_desc = WR_DESC(wr_msg_job);
 
 static const wr_field wr_msg_ack_fields[] = {
-    WR_F_U32(wr_msg_ack, of),
-    WR_F_ID(wr_msg_ack, actor),
-    WR_F_ID(wr_msg_ack, pg),
-    WR_F_U32(wr_msg_ack, job),
-    WR_F_U64(wr_msg_ack, n),
-    WR_F_U32(wr_msg_ack, status),
-    WR_F_ID(wr_msg_ack, other),
-    WR_F_SPAN(wr_msg_ack, text),
+    WR_F_U32(wr_msg_ack, of),   WR_F_ID(wr_msg_ack, actor),  WR_F_ID(wr_msg_ack, pg),
+    WR_F_U32(wr_msg_ack, job),  WR_F_U64(wr_msg_ack, n),     WR_F_U32(wr_msg_ack, status),
+    WR_F_ID(wr_msg_ack, other), WR_F_SPAN(wr_msg_ack, text),
 };
 static const wr_struct_desc wr_msg_ack_desc = WR_DESC(wr_msg_ack);
 

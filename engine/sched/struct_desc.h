@@ -52,33 +52,23 @@ bool wr_struct_equal(const wr_struct_desc *desc, const void *a, const void *b);
 
 /* For the tables themselves. */
 #define WR_F_(s, f, k) .name = #f, .kind = k, .offset = (uint32_t)offsetof(s, f)
-#define WR_F_U32(s, f)                                                                                       \
-    { WR_F_(s, f, WR_FIELD_U32), .bytes = 4 }
-#define WR_F_U64(s, f)                                                                                       \
-    { WR_F_(s, f, WR_FIELD_U64), .bytes = 8 }
-#define WR_F_I32(s, f)                                                                                       \
-    { WR_F_(s, f, WR_FIELD_I32), .bytes = 4 }
-#define WR_F_FLAG(s, f)                                                                                      \
-    { WR_F_(s, f, WR_FIELD_FLAG), .bytes = sizeof(bool) }
-#define WR_F_SPAN(s, f)                                                                                      \
-    { WR_F_(s, f, WR_FIELD_SPAN), .bytes = sizeof(wr_span) }
-#define WR_F_ID(s, f)                                                                                        \
-    { WR_F_(s, f, WR_FIELD_ID), .bytes = sizeof(((s *)0)->f) }
-#define WR_F_PART(s, f, t)                                                                                   \
-    { WR_F_(s, f, WR_FIELD_PART), .bytes = sizeof(t), .desc = &t##_desc }
+#define WR_F_U32(s, f) {WR_F_(s, f, WR_FIELD_U32), .bytes = 4}
+#define WR_F_U64(s, f) {WR_F_(s, f, WR_FIELD_U64), .bytes = 8}
+#define WR_F_I32(s, f) {WR_F_(s, f, WR_FIELD_I32), .bytes = 4}
+#define WR_F_FLAG(s, f) {WR_F_(s, f, WR_FIELD_FLAG), .bytes = sizeof(bool)}
+#define WR_F_SPAN(s, f) {WR_F_(s, f, WR_FIELD_SPAN), .bytes = sizeof(wr_span)}
+#define WR_F_ID(s, f) {WR_F_(s, f, WR_FIELD_ID), .bytes = sizeof(((s *)0)->f)}
+#define WR_F_PART(s, f, t) {WR_F_(s, f, WR_FIELD_PART), .bytes = sizeof(t), .desc = &t##_desc}
 #define WR_F_LIST(s, f, c, t)                                                                                \
-    {                                                                                                        \
-        WR_F_(s, f, WR_FIELD_LIST), .count_offset = (uint32_t)offsetof(s, c), .bytes = sizeof(t),            \
-                                    .desc = &t##_desc                                                        \
-    }
+    {WR_F_(s, f, WR_FIELD_LIST), .count_offset = (uint32_t)offsetof(s, c), .bytes = sizeof(t),               \
+     .desc = &t##_desc}
 #define WR_F_LIST_U32(s, f, c)                                                                               \
-    { WR_F_(s, f, WR_FIELD_LIST_U32), .count_offset = (uint32_t)offsetof(s, c), .bytes = 4 }
+    {WR_F_(s, f, WR_FIELD_LIST_U32), .count_offset = (uint32_t)offsetof(s, c), .bytes = 4}
 #define WR_F_LIST_SPAN(s, f, c)                                                                              \
-    { WR_F_(s, f, WR_FIELD_LIST_SPAN), .count_offset = (uint32_t)offsetof(s, c), .bytes = sizeof(wr_span) }
+    {WR_F_(s, f, WR_FIELD_LIST_SPAN), .count_offset = (uint32_t)offsetof(s, c), .bytes = sizeof(wr_span)}
 #define WR_F_LIST_ID(s, f, c, t)                                                                             \
-    { WR_F_(s, f, WR_FIELD_LIST_ID), .count_offset = (uint32_t)offsetof(s, c), .bytes = sizeof(t) }
-#define WR_DESC(s)                                                                                           \
-    { #s, sizeof(s), WR_COUNT_OF(s##_fields), s##_fields }
+    {WR_F_(s, f, WR_FIELD_LIST_ID), .count_offset = (uint32_t)offsetof(s, c), .bytes = sizeof(t)}
+#define WR_DESC(s) {#s, sizeof(s), WR_COUNT_OF(s##_fields), s##_fields}
 
 /* Those that others use as parts of their own structs or rows. */
 extern const wr_struct_desc wr_node_info_desc, wr_actor_spec_desc, wr_actor_info_desc, wr_job_info_desc,

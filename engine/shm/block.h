@@ -48,8 +48,8 @@ typedef struct wr_block_view {
 } wr_block_view;
 
 /* Size of a block with these parts, buffers' bytes included; 0 when it overflows. buffer_bytes may be NULL with 0. */
-uint64_t wr_block_size(uint32_t link_count, uint32_t ref_count, uint32_t buffer_count, const uint64_t *buffer_bytes,
-                       uint64_t stream_window, uint64_t stream_bytes);
+uint64_t wr_block_size(uint32_t link_count, uint32_t ref_count, uint32_t buffer_count,
+                       const uint64_t *buffer_bytes, uint64_t stream_window, uint64_t stream_bytes);
 /* Checks everything against the heap's bounds. Fails: CORRUPT. */
 WR_MUST_USE wr_status wr_block_open(const wr_pool *pool, uint64_t offset, wr_block_view *out, wr_error *err);
 

@@ -23,12 +23,19 @@ wr_proc *wr_keeper_proc(wr_keeper *keeper);
 
 /* ---- Slots ---- */
 /* Leases it its first cells and, while half of the heap is free, a unit of heap. Fails: LIMIT (all slots taken). */
-WR_MUST_USE wr_status wr_keeper_slot_open(wr_keeper *keeper, int pid, uint32_t *out_slot, uint32_t *out_epoch, wr_error *err);
+WR_MUST_USE wr_status wr_keeper_slot_open(wr_keeper *keeper, int pid, uint32_t *out_slot, uint32_t *out_epoch,
+                                          wr_error *err);
 
 /* Makes the error that a task of the dead gets: called for each task that ended without retries left, and for each task whose
  * creator died. Fills *out (inline, or a block of the raylet's heap made through wr_keeper_proc). */
-typedef enum wr_lost_reason { WR_LOST_WORKER_DIED, WR_LOST_OWNER_DIED, WR_LOST_ACTOR_DIED, WR_LOST_ACTOR_RESTARTING } wr_lost_reason;
-typedef void (*wr_lost_fn)(void *arg, wr_handle handle, uint32_t function, wr_lost_reason reason, uint32_t attempt, wr_result *out);
+typedef enum wr_lost_reason {
+    WR_LOST_WORKER_DIED,
+    WR_LOST_OWNER_DIED,
+    WR_LOST_ACTOR_DIED,
+    WR_LOST_ACTOR_RESTARTING
+} wr_lost_reason;
+typedef void (*wr_lost_fn)(void *arg, wr_handle handle, uint32_t function, wr_lost_reason reason,
+                           uint32_t attempt, wr_result *out);
 
 /* The process of slot s has exited (kernel fact). Drains, repairs, releases all it held; tasks it ran are queued again
  * (attempt + 1, within max_retries) or sealed by lost(). Calls of an actor port that it
@@ -44,10 +51,10 @@ typedef struct wr_slot_info {
     int pid;
     uint32_t epoch, assignment;
     wr_activity activity;
-    uint64_t running;       /* first claim in flight, 0: none */
-    uint32_t lanes_running; /* claims in flight */
+    uint64_t running;                     /* first claim in flight, 0: none */
+    uint32_t lanes_running;               /* claims in flight */
     uint64_t cells_held, heap_bytes_held; /* extents it holds, in cells and bytes */
-    uint64_t holds;         /* shared cells of others that it holds */
+    uint64_t holds;                       /* shared cells of others that it holds */
 } wr_slot_info;
 void wr_keeper_slot_info(const wr_keeper *keeper, uint32_t slot, wr_slot_info *out);
 /* Writes the word that wr_proc_assignment reads, and rings the slot's bell. Opaque but for the low 16 bits: the port that
@@ -60,7 +67,8 @@ void wr_keeper_want_cancel(wr_keeper *keeper, uint32_t slot, wr_handle handle);
 WR_MUST_USE wr_status wr_keeper_port_open(wr_keeper *keeper, bool actor, uint16_t *out, wr_error *err);
 /* Idempotent: the ring of that slot at that port. Rings of dead slots are used again once they are empty.
  * Fails: LIMIT, INVALID. */
-WR_MUST_USE wr_status wr_keeper_ring_open(wr_keeper *keeper, uint16_t port, uint32_t slot, uint32_t *out, wr_error *err);
+WR_MUST_USE wr_status wr_keeper_ring_open(wr_keeper *keeper, uint16_t port, uint32_t slot, uint32_t *out,
+                                          wr_error *err);
 /* takers: how many workers are assigned (a hint for batching). While it is 0, or with `hungry` (more work than sleepers would get
  * another worker), the first submitter that finds no sleeper rings the raylet's bell; wr_keeper_pass arms that
  * again. So: pass,
@@ -71,8 +79,10 @@ void wr_keeper_port_state(wr_keeper *keeper, uint16_t port, wr_port_state state,
 void wr_keeper_actor_rewind(wr_keeper *keeper, uint16_t port);
 /* Seals every call in the port that is not done (also WAITING) by lost(); the port is then DEAD and stays readable. Repeated by
  * wr_keeper_pass for calls that arrive late. */
-void wr_keeper_port_fail(wr_keeper *keeper, uint16_t port, wr_handle cause, wr_lost_reason reason, wr_lost_fn lost, void *arg);
-void wr_keeper_port_close(wr_keeper *keeper, uint16_t port); /* when nobody can name it any more; DEAD and empty */
+void wr_keeper_port_fail(wr_keeper *keeper, uint16_t port, wr_handle cause, wr_lost_reason reason,
+                         wr_lost_fn lost, void *arg);
+void wr_keeper_port_close(wr_keeper *keeper,
+                          uint16_t port); /* when nobody can name it any more; DEAD and empty */
 typedef struct wr_port_info {
     wr_port_state state;
     bool actor;
@@ -85,7 +95,8 @@ void wr_keeper_port_info(const wr_keeper *keeper, uint16_t port, wr_port_info *o
 uint64_t wr_keeper_port_reserved(const wr_keeper *keeper, uint16_t port);
 
 /* ---- References that the raylet itself has ---- */
-void wr_keeper_hold(wr_keeper *keeper, wr_handle handle); /* SHARED by its creator before the raylet was told */
+void wr_keeper_hold(wr_keeper *keeper,
+                    wr_handle handle); /* SHARED by its creator before the raylet was told */
 void wr_keeper_drop(wr_keeper *keeper, wr_handle handle);
 /* Report (WR_KEEPER_UNHELD, tag) once nobody but the raylet holds the cell (an actor whose last handle is gone). */
 WR_MUST_USE wr_status wr_keeper_watch(wr_keeper *keeper, wr_handle handle, uint64_t tag, wr_error *err);
@@ -97,7 +108,11 @@ bool wr_keeper_fail(wr_keeper *keeper, wr_handle handle, const wr_result *error)
  * pass would find work (candidates wait for their second look). O(events + candidates). */
 bool wr_keeper_pass(wr_keeper *keeper);
 
-typedef enum wr_keeper_event_type { WR_KEEPER_UNHELD, WR_KEEPER_BLOCKED, WR_KEEPER_STORE_FULL } wr_keeper_event_type;
+typedef enum wr_keeper_event_type {
+    WR_KEEPER_UNHELD,
+    WR_KEEPER_BLOCKED,
+    WR_KEEPER_STORE_FULL
+} wr_keeper_event_type;
 typedef struct wr_keeper_event {
     wr_keeper_event_type type;
     uint32_t slot;
@@ -122,10 +137,12 @@ typedef struct wr_trace_record {
 } wr_trace_record;
 void wr_keeper_trace(wr_keeper *keeper, bool on);
 /* Up to `max` records of a slot from *cursor on (0 at first); those that were overwritten meanwhile are skipped. */
-uint32_t wr_keeper_trace_read(const wr_keeper *keeper, uint32_t slot, uint64_t *cursor, wr_trace_record *out, uint32_t max);
+uint32_t wr_keeper_trace_read(const wr_keeper *keeper, uint32_t slot, uint64_t *cursor, wr_trace_record *out,
+                              uint32_t max);
 
 /* Structure checker for tests: every cell is free in exactly one list or accounted for; no row, bit, orphan left. Takes the
  * private halves of all live slots. Returns NULL or a text (static buffer) that says what is wrong. */
-const char *wr_keeper_check(const wr_keeper *keeper, wr_proc *const *procs, uint32_t proc_count, bool at_rest);
+const char *wr_keeper_check(const wr_keeper *keeper, wr_proc *const *procs, uint32_t proc_count,
+                            bool at_rest);
 
 WR_END_DECLS

@@ -44,7 +44,7 @@ typedef struct wr_keeper_slot {
     uint32_t cell_extents, heap_units;
     uint64_t holds;
     uint64_t grant_tail, trim_tail; /* trim_tail: behind the last TRIM */
-    wr_event *backlog; /* grants that found the ring full */
+    wr_event *backlog;              /* grants that found the ring full */
     uint32_t backlog_capacity, backlog_first, backlog_count;
     bool blocked;
 } wr_keeper_slot;
@@ -100,7 +100,7 @@ struct wr_keeper {
     uint64_t units, units_leased, units_orphaned, unit_at;
     bool figures_stale;
     wr_handle no_retry; /* of the next death */
-    bool room_freed; /* cells or units came back since the last refusal */
+    bool room_freed;    /* cells or units came back since the last refusal */
 
     wr_keeper_event *events;
     uint32_t event_capacity, event_first, event_count;

@@ -33,8 +33,8 @@ static bool reservation_of(const wr_keeper *k, uint32_t s, uint32_t *number, uin
     uint64_t word = WR_LOAD(&wr_slot_at(k->pool, s)->reserved);
     uint32_t count = (uint32_t)word & 63;
     *number = (uint32_t)(word >> 6) & (WR_RING_MAX - 1);
-    if (count == 0 || count > WR_RESERVE_MAX || *number >= k->pool->geometry.rings || !k->rings[*number].leased ||
-        k->ports[k->rings[*number].port].actor) {
+    if (count == 0 || count > WR_RESERVE_MAX || *number >= k->pool->geometry.rings ||
+        !k->rings[*number].leased || k->ports[k->rings[*number].port].actor) {
         return false;
     }
     wr_ring *ring = wr_ring_at(k->pool, *number);

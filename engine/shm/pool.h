@@ -47,7 +47,7 @@ WR_MUST_USE wr_status wr_pool_create(const wr_pool_geometry *geometry, wr_pool *
 /* Maps a pool received from the raylet; takes over fd, also on failure. Fails: VERSION (the text has both numbers),
  * CORRUPT (magic, sizes), NO_MEMORY. */
 WR_MUST_USE wr_status wr_pool_open(int fd, wr_pool **out, wr_error *err);
-void wr_pool_close(wr_pool *pool); /* unmaps; accepts NULL */
+void wr_pool_close(wr_pool *pool);   /* unmaps; accepts NULL */
 int wr_pool_fd(const wr_pool *pool); /* lent */
 const wr_pool_geometry *wr_pool_geometry_of(const wr_pool *pool);
 
@@ -67,21 +67,29 @@ uint8_t *wr_pool_heap_write(const wr_pool *pool, uint64_t offset, uint64_t bytes
 
 /* ---- Cells, as anybody may look at them ---- */
 
-typedef enum wr_cell_state { WR_CELL_FREE, WR_CELL_WAITING, WR_CELL_READY, WR_CELL_RUNNING, WR_CELL_SEALED } wr_cell_state;
+typedef enum wr_cell_state {
+    WR_CELL_FREE,
+    WR_CELL_WAITING,
+    WR_CELL_READY,
+    WR_CELL_RUNNING,
+    WR_CELL_SEALED
+} wr_cell_state;
 
 /* Where a sealed object's bytes are; tag in the low 3 bits of the location word. */
 typedef enum wr_location {
     WR_AT_INLINE = 0, /* in the cell, at most 32 bytes */
     WR_AT_HEAP = 1,   /* offset of a block (block.h) */
-    WR_AT_SPILLED = 2, WR_AT_DEVICE = 3, WR_AT_REMOTE = 4, /* not built: readers refuse by name */
+    WR_AT_SPILLED = 2,
+    WR_AT_DEVICE = 3,
+    WR_AT_REMOTE = 4, /* not built: readers refuse by name */
 } wr_location;
 
 /* What stands in a sealed cell. kind: wr_kind of whipray.h, opaque here. */
 typedef struct wr_result {
     uint8_t kind;
-    uint8_t location;     /* wr_location */
-    uint32_t bytes;       /* inline: 0..32; else 0 (the block knows) */
-    uint64_t offset;      /* heap: offset of the block */
+    uint8_t location; /* wr_location */
+    uint32_t bytes;   /* inline: 0..32; else 0 (the block knows) */
+    uint64_t offset;  /* heap: offset of the block */
     uint8_t inline_bytes[32];
 } wr_result;
 

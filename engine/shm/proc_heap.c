@@ -548,7 +548,7 @@ static wr_status large_alloc(wr_proc *p, uint64_t bytes, uint64_t *out, wr_error
     }
     if (tail != 0) {
         uint32_t last = first + (uint32_t)units;
-        add_split_unit(h, last, (uint16_t) ~((1u << tail) - 1));
+        add_split_unit(h, last, (uint16_t)~((1u << tail) - 1));
         for (uint32_t k = 0; k < tail; k++) {
             h->page[last * UNIT_PAGES + k].kind = PAGE_BODY;
         }

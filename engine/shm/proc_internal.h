@@ -201,7 +201,8 @@ static inline wr_status wr_proc_cell_alloc(wr_proc *proc, uint32_t *out, wr_erro
         WR_TRY(wr_proc_cell_refill(proc, err));
     }
     *out = proc->free[--proc->free_count];
-    if (WR_LIKELY(proc->free_count > 4)) { /* another core had it last: let it travel while this one is filled */
+    if (WR_LIKELY(proc->free_count >
+                  4)) { /* another core had it last: let it travel while this one is filled */
         const wr_cell *soon = &proc->pool->cells[proc->free[proc->free_count - 4]];
         __builtin_prefetch(soon, 1);
         __builtin_prefetch(&soon->function, 1);

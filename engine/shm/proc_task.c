@@ -129,7 +129,7 @@ typedef struct join_plan {
     struct planned_join {
         uint32_t cell;
         uint64_t block;
-    } * joins;
+    } *joins;
     uint32_t join_count, used;
 } join_plan;
 

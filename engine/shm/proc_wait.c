@@ -317,8 +317,7 @@ void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
     uint32_t seen = WR_LOAD_SEQ(&slot->bell);
     if (takes) {
         atomic_fetch_add_explicit(&p->idlers, 1, memory_order_seq_cst);
-        wr_slot_set_add(&pool->ports[port].sleepers,
-                        p->index); /* before the looks: README, pairs 1 and 3 */
+        wr_slot_set_add(&pool->ports[port].sleepers, p->index); /* before the looks: README, pairs 1 and 3 */
     }
     bool found = takes && (wr_proc_look(p, port, true) || wr_proc_can_steal(p, port));
     if (!found && WR_LOAD(&slot->assignment) == assignment && (wr_alert(pool) & WR_ALERT_POISON) == 0) {

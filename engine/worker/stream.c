@@ -27,7 +27,8 @@ struct wr_stream {
     wr_ref barrier; /* closing: a credit that was taken back, counted until the producer has ended; 0: none
                        yet */
     struct wr_stream *next_closing;
-    struct wr_stream *next_fed, **previous_fed; /* of client->fed, without a limit and until its generator ends */
+    struct wr_stream *next_fed,
+        **previous_fed; /* of client->fed, without a limit and until its generator ends */
     wr_ref *handles;
     uint64_t mask;  /* of handles: a power of two of them */
     wr_ref fresh[]; /* window of them: what wr_proc_credit hands out */
@@ -158,8 +159,10 @@ wr_status wr_stream_open(wr_client *client, wr_ref generator, wr_stream **out, w
 
 /* Whether a quarter of the producer's credits is used up. */
 static bool is_low(const wr_stream *s) {
-    const uint64_t rest = s->window - (s->window + 3) / 4; /* with so many left, the item before them is done */
-    return s->tail - s->next <= rest || (!s->limited && sealed(s, s->handles[(s->tail - rest - 1) & s->mask]));
+    const uint64_t rest =
+        s->window - (s->window + 3) / 4; /* with so many left, the item before them is done */
+    return s->tail - s->next <= rest ||
+           (!s->limited && sealed(s, s->handles[(s->tail - rest - 1) & s->mask]));
 }
 
 wr_status wr_stream_next(wr_stream *s, wr_ref *out, uint64_t *out_index) {

@@ -54,8 +54,8 @@ WR_API int wr_status_to_grpc(wr_status status);
 WR_API wr_status wr_status_from_grpc(int code);
 
 /* Fills err (which may be NULL) and returns status, so that a caller writes `return WR_FAIL(...)`. */
-WR_API wr_status wr_error_set(wr_error *err, wr_status status, const char *file, int line,
-                              const char *fmt, ...) WR_PRINTF(5, 6);
+WR_API wr_status wr_error_set(wr_error *err, wr_status status, const char *file, int line, const char *fmt,
+                              ...) WR_PRINTF(5, 6);
 /* Adds what to do about it. err may be NULL. */
 WR_API void wr_error_hint(wr_error *err, const char *fmt, ...) WR_PRINTF(2, 3);
 /* Puts "prefix: " before the text; for callers that know the wider purpose. err may be NULL. */
@@ -68,12 +68,12 @@ WR_API wr_status wr_error_set_errno(wr_error *err, int error_number, const char 
                                     const char *fmt, ...) WR_PRINTF(5, 6);
 #define WR_FAIL_ERRNO(err, ...) wr_error_set_errno((err), errno, __FILE__, __LINE__, __VA_ARGS__)
 
-#define WR_TRY(expr)                                                                               \
-    do {                                                                                           \
-        wr_status wr_try_status_ = (expr);                                                         \
-        if (wr_try_status_ != WR_OK) {                                                             \
-            return wr_try_status_;                                                                 \
-        }                                                                                          \
+#define WR_TRY(expr)                                                                                         \
+    do {                                                                                                     \
+        wr_status wr_try_status_ = (expr);                                                                   \
+        if (wr_try_status_ != WR_OK) {                                                                       \
+            return wr_try_status_;                                                                           \
+        }                                                                                                    \
     } while (0)
 
 WR_END_DECLS

@@ -56,7 +56,7 @@ typedef enum wr_core_cmd_type {
     WR_CMD_ASSIGN = 1, /* slot, word */
     WR_CMD_TAKERS,     /* port, count, flag = hungry */
     WR_CMD_PORT_STATE, /* port, word = wr_port_state */
-    WR_CMD_PORT_FAIL,  /* port, status, text, flag: by the removal of its job (nobody reads it); handle: an actor's
+    WR_CMD_PORT_FAIL, /* port, status, text, flag: by the removal of its job (nobody reads it); handle: an actor's
                           constructor, which ends with it; 0: none */
     WR_CMD_PORT_CLOSE, /* port */
     WR_CMD_REWIND,     /* port */

@@ -355,6 +355,6 @@ void shell_logs_before_cut(wr_shell *sh, const char *path);
 void shell_rotate_tick(wr_shell *sh);
 
 /* ---- detect.c ---- */
-uint32_t shell_cpu_count(void);        /* of the machine or the container */
+uint32_t shell_cpu_count(void);         /* of the machine or the container */
 uint32_t shell_gpu_count(wr_shell *sh); /* fills gpu_ids */
 void shell_node_ip(char out[64]);

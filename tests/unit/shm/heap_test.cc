@@ -206,8 +206,7 @@ TEST_F(Heap, GivingUpAWaitIsAskedForAndNothingChanges) {
     uint64_t whole = wr_pool_geometry_of(node.pool)->heap_bytes, offset = 0;
     uint64_t big = Alloc(a.get(), whole / 2);
     int calls = 0;
-    wr_proc_on_wait(
-        b->get(), [](void *n) { return ++*static_cast<int *>(n) < 2; }, &calls);
+    wr_proc_on_wait(b->get(), [](void *n) { return ++*static_cast<int *>(n) < 2; }, &calls);
     EXPECT_EQ(WR_E_INTERRUPTED, wr_proc_heap_alloc(b->get(), whole / 2 + (1 << 20), &offset, nullptr));
     EXPECT_EQ(2, calls);
     wr_proc_heap_free(a->get(), big);
@@ -342,10 +341,13 @@ TEST_F(Heap, WhoAsksAgainAndAgainDoesNotFillTheRingsOfTheBusy) {
     }
     wr_proc_patience(b->get(), 50000000);
     uint64_t offset = 0;
-    wr_proc_on_wait(b->get(), [](void *self) {
-        static_cast<Heap *>(self)->node.Pass(300); // b asks at each turn; a is busy and takes in nothing
-        return true;
-    }, this);
+    wr_proc_on_wait(
+        b->get(),
+        [](void *self) {
+            static_cast<Heap *>(self)->node.Pass(300); // b asks at each turn; a is busy and takes in nothing
+            return true;
+        },
+        this);
     EXPECT_EQ(WR_E_OBJECT_STORE_FULL, wr_proc_heap_alloc(b->get(), 4 << 20, &offset, nullptr));
     wr_proc_patience(b->get(), 10000000000);
     wr_handle t = Result(3000, 7); // a FREED and a BLOCK grant come through at once

@@ -318,7 +318,7 @@ TEST_F(Refs, HoldersBeyondTheFirst64SlotsCount) {
 
 // An actor's constructor: claimed by its handle, held by the raylet, read again at each restart.
 class Parked : public Refs {
-protected:
+  protected:
     void SetUp() override {
         Refs::SetUp();
         inner = a->Put(5);
