@@ -131,13 +131,10 @@ static bool settled(const wr_pool *pool, wr_handle handle) {
     return state == WR_CELL_SEALED || state == WR_CELL_FREE;
 }
 
-bool wr_proc_spin(wr_proc *p, wr_handle handle, uint64_t spin_ns) {
+static bool spin_on_cell(wr_proc *p, wr_handle handle, uint64_t spin_ns) {
     spin s;
-    if (settled(p->pool, handle)) {
-        return true;
-    }
-    if (has_woken(p) || !spin_begin(&s, spin_ns)) {
-        return false;
+    if (!spin_begin(&s, spin_ns)) {
+        return settled(p->pool, handle);
     }
     do {
         if (settled(p->pool, handle)) {
@@ -145,6 +142,14 @@ bool wr_proc_spin(wr_proc *p, wr_handle handle, uint64_t spin_ns) {
         }
     } while (spin_on(p, &s, PAUSES_CELL));
     return settled(p->pool, handle);
+}
+
+/* Leaves `woke` as it is: a wait may follow, and must know, too, or it would spin in the woken one's way. */
+bool wr_proc_spin(wr_proc *p, wr_handle handle, uint64_t spin_ns) {
+    if (atomic_load_explicit(&p->woke, memory_order_relaxed)) {
+        return settled(p->pool, handle);
+    }
+    return spin_on_cell(p, handle, spin_ns);
 }
 
 static uint64_t sleep_time(uint64_t timeout_ns) {
@@ -176,7 +181,8 @@ wr_status wr_proc_wait(wr_proc *p, wr_handle handle, uint64_t timeout_ns, uint64
         return p->forked ? WR_E_STATE : WR_E_NOT_FOUND;
     }
     bool late = timeout_ns == 0;
-    if (!wr_proc_spin(p, handle, spin_ns < timeout_ns ? spin_ns : timeout_ns) && !late) {
+    uint64_t spin_at_most_ns = has_woken(p) ? 0 : spin_ns < timeout_ns ? spin_ns : timeout_ns;
+    if (!spin_on_cell(p, handle, spin_at_most_ns) && !late) {
         int slept = EAGAIN; /* the word changed meanwhile (another flag, READY, RUNNING): look again */
         while (slept == EAGAIN && !settled(pool, handle) && (wr_alert(pool) & WR_ALERT_POISON) == 0) {
             slept = sleep_on_cell(p, cell, handle, sleep_time(timeout_ns));
