@@ -85,7 +85,7 @@ wr_status wr_keeper_port_open(wr_keeper *k, bool actor, uint16_t *out, wr_error 
         return WR_FAIL(err, WR_E_LIMIT, "all %u ports of the pool are taken", n);
     }
     wr_port *port = &k->pool->ports[n];
-    k->ports[n] = (wr_keeper_port){.open = true, .actor = actor, .hungry = true, .state = WR_PORT_OPEN};
+    k->ports[n] = (wr_keeper_port){.open = true, .actor = actor, .hungry = !actor, .state = WR_PORT_OPEN};
     uint32_t ring;
     wr_status status = wr_keeper_ring_open(k, (uint16_t)n, WR_SLOT_RAYLET, &ring, err);
     if (status != WR_OK) {
@@ -95,7 +95,7 @@ wr_status wr_keeper_port_open(wr_keeper *k, bool actor, uint16_t *out, wr_error 
     WR_STORE_RELAXED(&port->actor, actor ? 1 : 0);
     WR_STORE_RELAXED(&port->takers, 0);
     WR_STORE_RELAXED(&port->cause, 0);
-    WR_STORE(&port->hungry, 1);
+    WR_STORE(&port->hungry, actor ? 0 : 1); /* an actor has its taker; nobody else comes for its calls */
     WR_STORE(&port->state, WR_PORT_OPEN);
     k->port_high = n + 1 > k->port_high ? n + 1 : k->port_high;
     k->ports_open++;
@@ -114,7 +114,7 @@ void wr_keeper_port_takers(wr_keeper *k, uint16_t n, uint32_t takers, bool hungr
     k->ports[n].takers = takers;
     k->ports[n].hungry = hungry;
     WR_STORE(&k->pool->ports[n].takers, takers);
-    WR_STORE_SEQ(&k->pool->ports[n].hungry, hungry || takers == 0 ? 1 : 0);
+    WR_STORE_SEQ(&k->pool->ports[n].hungry, hungry || (takers == 0 && !k->ports[n].actor) ? 1 : 0);
 }
 
 void wr_keeper_port_state(wr_keeper *k, uint16_t n, wr_port_state state, wr_handle cause) {
@@ -316,7 +316,8 @@ void wr_keeper_tend_ports(wr_keeper *k) {
             continue;
         }
         wr_port *shared = &k->pool->ports[n];
-        if ((port->hungry || port->takers == 0 || port->failing) && WR_LOAD_RELAXED(&shared->hungry) == 0) {
+        bool wants = port->hungry || (port->takers == 0 && !port->actor) || port->failing;
+        if (wants && WR_LOAD_RELAXED(&shared->hungry) == 0) {
             WR_STORE_SEQ(&shared->hungry, 1); /* before the looks at tails: what came before is seen there */
         }
         if (port->failing) {
