@@ -7,6 +7,7 @@ the Python layers are measured here. Writes the table into ``docs/performance.md
 from __future__ import annotations
 
 import argparse
+import fractions
 import json
 import os
 import statistics
@@ -23,7 +24,8 @@ PYTHON_ROWS = [
     ("python.encode_int", "encode one int and store it: put and free"),
     ("python.encode_tuple", "the same for a tuple of three"),
     ("python.encode_array", "the same for a 1 KB array"),
-    ("python.encode_object", "the same for an object of a class (pickle)"),
+    ("python.encode_object", "the same for an object of an importable class (pickle)"),
+    ("python.encode_main", "the same for an object of a class of `__main__` (cloudpickle)"),
     ("python.get_int", "get of an int"),
     ("python.submit", "submit in a batch, f.remote()"),
     ("python.submit_int", "submit in a batch, f.remote(1)"),
@@ -109,6 +111,7 @@ def python_layers(tiny: bool) -> dict[str, list[float]]:
     a = A.remote()
     ray.get([f.remote(1), a.m.remote()])
     array, point, number = np.zeros(128), Point(), ray.put(5)
+    fraction = fractions.Fraction(1, 3)
     check = _core.Sig(__import__("inspect").signature(plain)).check
     try:
         return {
@@ -117,7 +120,8 @@ def python_layers(tiny: bool) -> dict[str, list[float]]:
             "python.encode_int": per_call(lambda: ray.put(1), n, rounds),
             "python.encode_tuple": per_call(lambda: ray.put((1, 2.0, "three")), n, rounds),
             "python.encode_array": per_call(lambda: ray.put(array), n, rounds),
-            "python.encode_object": per_call(lambda: ray.put(point), n, rounds),
+            "python.encode_object": per_call(lambda: ray.put(fraction), n, rounds),
+            "python.encode_main": per_call(lambda: ray.put(point), n, rounds),
             "python.get_int": per_call(lambda: ray.get(number), n, rounds),
             "python.submit": batch(lambda: f.remote()),
             "python.submit_int": batch(lambda: f.remote(1)),

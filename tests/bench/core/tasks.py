@@ -177,7 +177,8 @@ def generator() -> None:
 
     @ray.remote(num_returns="streaming")
     def count(k):
-        yield from range(k)
+        for item in range(k):  # `yield from range(k)` raises on Ray, which calls send()
+            yield item
 
     rate(
         "tasks.generator_10000",
