@@ -118,6 +118,9 @@ def arguments() -> argparse.Namespace:
         action="append",
         help="these programs only; the page stays as it is",
     )
+    parser.add_argument(
+        "--merge", action="store_true", help="with --only: other rows from the last run's results"
+    )
     parser.add_argument("--tiny", action="store_true", help="sizes for a test; no page is written")
     return parser.parse_args()
 
@@ -141,6 +144,10 @@ def main() -> int:
     ours: Results = {}
     ray: Results | None = {} if options.against else None
     problems: list[str] = []
+    earlier = ROOT / "results/bench-core.json"
+    if options.merge and earlier.exists():
+        old = json.loads(earlier.read_text())
+        UNITS.update(old.get("units", {}))
     floor_program = os.environ["WHIPRAY_BIN_DIR"] + "/bench_floors"
     for _ in range(options.runs):
         for command in ([floor_program, env["BENCH_TINY"]], [sys.executable, "floors.py"]):
@@ -162,6 +169,10 @@ def main() -> int:
                 )
                 merge(ray, found)
                 problems += ["ray: " + w for w in wrong]
+    if options.merge and earlier.exists():  # rows of the programs that were left out
+        ours = {**old["whipray"], **ours}
+        floors = {**old["floor"], **floors}
+        ray = {**(old["ray"] or {}), **(ray or {})} or None
     text, missed = table(ours, ray, floors)
     print(text)
     for problem in problems:
@@ -172,6 +183,7 @@ def main() -> int:
     (results / "bench-core.json").write_text(
         json.dumps(
             {
+                "units": UNITS,
                 "whipray": ours,
                 "ray": ray,
                 "floor": floors,
@@ -181,7 +193,7 @@ def main() -> int:
             indent=1,
         )
     )
-    if not options.tiny and not options.only:
+    if not options.tiny and (not options.only or options.merge):
         write_section(
             "core", "./dev bench core" + (" --against ray" if options.against else ""), text
         )
