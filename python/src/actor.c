@@ -226,11 +226,6 @@ static PyObject *method_options(PyObject *self, PyObject *args, PyObject *kwargs
     return made;
 }
 
-static PyObject *shared(PyObject *object) {
-    Py_XINCREF(object);
-    return object;
-}
-
 static PyObject *method_clone(PyObject *self, PyObject *ignored) {
     (void)ignored;
     actor_method *m = (actor_method *)self;
@@ -245,27 +240,16 @@ static PyObject *method_clone(PyObject *self, PyObject *ignored) {
         return NULL;
     }
     copy->dict = dict;
-    copy->core = shared(m->core);
-    copy->name = shared(m->name);
-    copy->sig = shared(m->sig);
-    copy->extra = shared(m->extra);
+    copy->core = Py_XNewRef(m->core);
+    copy->name = Py_XNewRef(m->name);
+    copy->sig = Py_XNewRef(m->sig);
+    copy->extra = Py_XNewRef(m->extra);
     copy->index = m->index;
     copy->num_returns = m->num_returns;
     copy->max_retries = m->max_retries;
     copy->flags = m->flags;
     copy->window = m->window;
     return (PyObject *)copy;
-}
-
-static PyObject *method_call(PyObject *self, PyObject *args, PyObject *kwargs) {
-    (void)args;
-    (void)kwargs;
-    PyObject *error = wr_py_hook_call(WR_PY_HOOK_call_refused, self, NULL);
-    if (error != NULL) {
-        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
-    return NULL;
 }
 
 static PyMethodDef method_methods[] = {
@@ -293,9 +277,9 @@ static PyGetSetDef dict_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot method_slots[] = {
-    {Py_tp_new, PyType_GenericNew},  {Py_tp_dealloc, method_dealloc}, {Py_tp_traverse, method_traverse},
-    {Py_tp_clear, method_clear},     {Py_tp_call, method_call},       {Py_tp_methods, method_methods},
-    {Py_tp_members, method_members}, {Py_tp_getset, dict_getset},     {0, NULL},
+    {Py_tp_new, PyType_GenericNew},  {Py_tp_dealloc, method_dealloc},  {Py_tp_traverse, method_traverse},
+    {Py_tp_clear, method_clear},     {Py_tp_call, wr_py_call_refused}, {Py_tp_methods, method_methods},
+    {Py_tp_members, method_members}, {Py_tp_getset, dict_getset},      {0, NULL},
 };
 static PyType_Spec method_type_spec = {
     .name = "whipray._core.ActorMethod",
@@ -380,10 +364,10 @@ static PyObject *make_method(actor_handle *handle, PyObject *name, PyObject *ent
         return NULL;
     }
     actor_method *m = (actor_method *)made;
-    m->core = shared(handle->core);
-    m->name = shared(name);
-    m->sig = sig != Py_None ? shared(sig) : NULL;
-    m->extra = extra != Py_None ? shared(extra) : NULL;
+    m->core = Py_XNewRef(handle->core);
+    m->name = Py_XNewRef(name);
+    m->sig = sig != Py_None ? Py_XNewRef(sig) : NULL;
+    m->extra = extra != Py_None ? Py_XNewRef(extra) : NULL;
     m->index = index;
     m->num_returns = num_returns;
     m->max_retries = max_retries;

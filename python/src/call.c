@@ -347,11 +347,6 @@ static PyObject *function_bound(PyObject *self, void *ignored) {
     return Py_BuildValue("(III)", f->number, f->port, f->ring);
 }
 
-static PyObject *shared(PyObject *object) {
-    Py_XINCREF(object);
-    return object;
-}
-
 static PyObject *function_clone(PyObject *self, PyObject *ignored) {
     (void)ignored;
     remote_function *f = (remote_function *)self;
@@ -366,10 +361,10 @@ static PyObject *function_clone(PyObject *self, PyObject *ignored) {
         return NULL;
     }
     copy->dict = dict;
-    copy->function = shared(f->function);
-    copy->options = shared(f->options);
-    copy->sig = shared(f->sig);
-    copy->extra = shared(f->extra);
+    copy->function = Py_XNewRef(f->function);
+    copy->options = Py_XNewRef(f->options);
+    copy->sig = Py_XNewRef(f->sig);
+    copy->extra = Py_XNewRef(f->extra);
     copy->num_returns = f->num_returns;
     copy->max_retries = f->max_retries;
     copy->flags = f->flags;
@@ -377,7 +372,7 @@ static PyObject *function_clone(PyObject *self, PyObject *ignored) {
     return (PyObject *)copy;
 }
 
-static PyObject *function_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+PyObject *wr_py_call_refused(PyObject *self, PyObject *args, PyObject *kwargs) {
     (void)args;
     (void)kwargs;
     PyObject *error = wr_py_hook_call(WR_PY_HOOK_call_refused, self, NULL);
@@ -416,7 +411,7 @@ static PyGetSetDef function_getset[] = {
 static PyType_Slot function_slots[] = {
     {Py_tp_new, PyType_GenericNew},    {Py_tp_init, function_init},
     {Py_tp_dealloc, function_dealloc}, {Py_tp_traverse, function_traverse},
-    {Py_tp_clear, function_clear},     {Py_tp_call, function_call},
+    {Py_tp_clear, function_clear},     {Py_tp_call, wr_py_call_refused},
     {Py_tp_methods, function_methods}, {Py_tp_members, function_members},
     {Py_tp_getset, function_getset},   {0, NULL},
 };

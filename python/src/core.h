@@ -350,6 +350,11 @@ PyObject *wr_py_function_name(uint32_t function);
 bool wr_py_function_used(uint32_t function);
 void wr_py_functions_clear(void);
 
+/* ---- Calls that are refused (call.c) ---- */
+
+/* tp_call of what is called by .remote only: raises what the hook call_refused makes. */
+PyObject *wr_py_call_refused(PyObject *self, PyObject *args, PyObject *kwargs);
+
 /* ---- Arguments of fast calls (wait.c) ---- */
 
 /* The keyword argument `name`, or NULL; counts what was found, for wr_py_no_others. */
