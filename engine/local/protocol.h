@@ -44,7 +44,7 @@
  *                  b, ready i
  * actor_kill       port i, handle i, no_restart i -> nothing
  * actor_list       all_namespaces i -> actors l of m {name s, namespace s}
- * assignment       (worker) -> kind s "none"|"class"|"actor"|"exit"; class: port i, ring i; actor: port i, handle i,
+ * assignment       (worker) -> kind s "none"|"class"|"actor"|"exit", word i (what it answers: wr_worker_assigned); class: port i, ring i; actor: port i, handle i,
  *                  ctor i, function i, actor_id b, name s, namespace s, class_name s, max_concurrency i, groups b,
  *                  asyncio i, restarts i, resources m, ring i, max_task_retries i; both: resources m, gpu_ids l of s,
  *                  pg? b, bundle? i, capture? i
@@ -103,6 +103,8 @@ enum {
 };
 
 /* Words of a slot's assignment (wr_keeper_assign): low 16 bits the port; above that a counter which changes at every
- * new assignment, and these. A worker whose word changed calls op "assignment". */
+ * new assignment, and these. A worker that sees a newer word than the last answer's calls op "assignment". */
 #define WR_ASSIGN_EXIT 0x80000000u
 #define WR_ASSIGN_ACTOR 0x40000000u
+#define WR_ASSIGN_COUNT_SHIFT 16
+#define WR_ASSIGN_COUNT_MASK 0x3fffu

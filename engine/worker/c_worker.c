@@ -185,6 +185,7 @@ static bool assignment_take(worker *w, wr_error *err) {
     const wr_record r = {.bytes = reply, .count_bytes = (uint32_t)bytes};
     char kind[16];
     const bool known = wr_record_get_string(&r, "kind", kind, sizeof kind);
+    wr_worker_assigned(w->client, (uint32_t)wr_record_get_int(&r, "word", 0));
     wr_bytes_free(reply);
     if (!known || strcmp(kind, "exit") == 0) {
         return false;

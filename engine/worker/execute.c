@@ -101,10 +101,24 @@ static void claim_fail(wr_client *client, lane *l, const wr_error *why) {
     lane_release(client, l);
 }
 
+/* Whether the word is a later assignment than the one that this worker follows. An earlier one may still stand in the
+ * slot: an answer can tell of a word before the raylet wrote it. */
+static bool assignment_is_new(const wr_client *client, uint32_t word) {
+    const uint32_t ahead =
+        (word >> WR_ASSIGN_COUNT_SHIFT) - (client->assignment_seen >> WR_ASSIGN_COUNT_SHIFT);
+    return (word & WR_ASSIGN_EXIT) != 0 || (ahead & WR_ASSIGN_COUNT_MASK) - 1 < WR_ASSIGN_COUNT_MASK / 2;
+}
+
+void wr_worker_assigned(wr_client *client, uint32_t word) {
+    if ((word & WR_ASSIGN_EXIT) == 0 && assignment_is_new(client, word)) {
+        client->assignment_seen = word;
+    }
+}
+
 /* What the slot's assignment word asks for; WR_NEXT_TASK: nothing, go on. */
 static wr_next assignment_look(wr_client *client) {
     const uint32_t word = wr_proc_assignment(client->proc);
-    if (WR_UNLIKELY(word != client->assignment_seen)) {
+    if (WR_UNLIKELY(word != client->assignment_seen) && assignment_is_new(client, word)) {
         if ((word & WR_ASSIGN_EXIT) != 0) {
             return WR_NEXT_EXIT; /* not noted: every call says so */
         }
@@ -194,7 +208,7 @@ wr_status wr_worker_claim(wr_client *client, uint32_t lane_index, wr_ref ref, wr
 }
 
 void wr_worker_idle(wr_client *client, uint64_t spin_ns) {
-    if (!client_live(client) || wr_proc_assignment(client->proc) != client->assignment_seen) {
+    if (!client_live(client) || assignment_is_new(client, wr_proc_assignment(client->proc))) {
         return;
     }
     const uint64_t begin_ns = wr_clock_ns();

@@ -246,7 +246,7 @@ typedef struct wr_task {
 typedef enum wr_next {
     WR_NEXT_TASK,       /* *out is claimed by this worker: it must be sealed, retried or given up by exit */
     WR_NEXT_NONE,       /* nothing now */
-    WR_NEXT_ASSIGNMENT, /* the assignment changed: call op "assignment", then go on */
+    WR_NEXT_ASSIGNMENT, /* the assignment changed: call op "assignment", then wr_worker_assigned, then go on */
     WR_NEXT_EXIT,       /* the raylet wants this worker to end (drained) */
     WR_NEXT_DEAD,       /* the raylet has died */
 } wr_next;
@@ -255,6 +255,10 @@ typedef enum wr_next {
  * no waiting. A lane whose task is not done gets NONE; a lane whose task an actor retries (wr_task_retry)
  * gets that task first. */
 WR_API wr_next wr_worker_next(wr_client *client, uint32_t lane, wr_task *out);
+/* [books] Says which assignment word the answer of op "assignment" was about (its field "word"). The raylet may have
+ * decided anew between the word that this worker saw and its answer: without this the worker would take the same
+ * assignment twice. */
+WR_API void wr_worker_assigned(wr_client *client, uint32_t word);
 /* [books] Claims one given task (an actor's parked constructor). OK; AGAIN: arguments not ready; STATE:
  * sealed already
  * (*out is still filled: an actor that starts again reads its arguments). */

@@ -298,6 +298,16 @@ static PyObject *run_worker(PyObject *module, PyObject *ignored) {
     }
 }
 
+static PyObject *assigned(PyObject *module, PyObject *number) {
+    (void)module;
+    const unsigned long word = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred() || wr_py_client() == NULL) {
+        return NULL;
+    }
+    wr_worker_assigned(wr_py.client, (uint32_t)word);
+    Py_RETURN_NONE;
+}
+
 static PyObject *run_lane(PyObject *module, PyObject *lane) {
     (void)module;
     const unsigned long number = PyLong_AsUnsignedLong(lane);
@@ -379,6 +389,7 @@ static PyObject *cancel_is_current(PyObject *module, PyObject *ignored) {
 static PyMethodDef functions[] = {
     {"set_methods", set_methods, METH_O, NULL},
     {"run_worker", run_worker, METH_NOARGS, NULL},
+    {"assigned", assigned, METH_O, NULL},
     {"run_lane", run_lane, METH_O, NULL},
     {"take", take, METH_O, NULL},
     {"claim", WR_PY_FUNCTION(claim), METH_VARARGS | METH_KEYWORDS, NULL},

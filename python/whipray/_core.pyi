@@ -469,6 +469,9 @@ def run_worker() -> int:
     cancel_wanted() names the running task seals it as cancelled; otherwise it is an error of the
     task."""
 
+def assigned(word: int) -> None:
+    """What op "assignment" answered in "word": words up to this one are followed already."""
+
 def run_lane(lane: int) -> int:
     """The same for one thread of a threaded actor; returns NEXT_ASSIGNMENT, too, instead of
     calling the hook."""

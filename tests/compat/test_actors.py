@@ -138,6 +138,41 @@ def test_actor_needs_one_cpu_to_be_placed_and_holds_none():
     assert ray.get([actor.add.remote() for actor in actors], timeout=60) == [1] * 6
 
 
+def test_constructor_runs_once_in_a_worker_that_changes_over():
+    """A worker that a class of tasks gives up becomes an actor by the same answer of the raylet."""
+    made = Counter.remote()
+
+    @ray.remote(num_cpus=4)
+    def work():
+        return os.getpid()
+
+    class Plain:
+        def __init__(self, tally):
+            self.place = ray.get(tally.add.remote())
+            self.calls = 0
+
+        def call(self):
+            self.calls += 1
+            return self.calls, self.place
+
+    class Async(Plain):
+        async def call(self):
+            return super().call()
+
+    kinds = [
+        ray.remote(num_cpus=4)(Plain),
+        ray.remote(num_cpus=4)(Async),
+        ray.remote(num_cpus=4, max_concurrency=2)(Plain),
+    ]
+    for n in range(30):
+        ray.get([work.remote() for _ in range(5)])
+        actor = kinds[n % 3].remote(made)
+        found = ray.get([actor.call.remote() for _ in range(20)], timeout=60)
+        assert sorted(found) == [(call, n + 1) for call in range(1, 21)]
+        del actor
+    assert ray.get(made.add.remote()) == 31
+
+
 def test_actor_holds_what_it_names():
     holders = [Counter.options(num_cpus=2).remote() for _ in range(2)]
     assert ray.get([holder.add.remote() for holder in holders], timeout=60) == [1, 1]

@@ -192,6 +192,8 @@ void wr_raylet_core_worker_dead(wr_raylet_core *core, wr_time_ns now, uint32_t w
 typedef struct wr_core_assignment {
     enum { WR_ASSIGNED_NONE, WR_ASSIGNED_CLASS, WR_ASSIGNED_ACTOR, WR_ASSIGNED_EXIT } kind;
     uint16_t port;
+    uint32_t
+        word; /* the assignment word that this answers: the last one written, perhaps by this very question */
     uint32_t actor; /* index */
     wr_gpu_share gpus;
     const wr_res *resources; /* lent until the core changes */

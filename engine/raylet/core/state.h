@@ -54,7 +54,7 @@ struct core_worker {
     core_actor *actor;
     core_taken taken;
     bool blocked, recalling, idle, fresh /* not seen to run since it was assigned */, intended, killed;
-    uint32_t seq;
+    uint32_t seq, word; /* of the assignment that was written last */
     wr_time_ns assigned, idle_since, charged, kill_at /* 0: never */;
     wr_status kill_status;
     char *kill_text; /* owned; why it was killed */

@@ -81,10 +81,10 @@ static void write_word(wr_raylet_core *core, core_worker *w, uint32_t port, uint
     if (w->slot == 0) {
         return; /* not here yet: it asks when it comes */
     }
-    w->seq = (w->seq + 1) & 0x3fff;
+    w->seq = (w->seq + 1) & WR_ASSIGN_COUNT_MASK;
     wr_core_cmd *cmd = core_cmd(core, WR_CMD_ASSIGN);
     cmd->slot = w->slot;
-    cmd->word = port | w->seq << 16 | flags;
+    cmd->word = w->word = port | w->seq << WR_ASSIGN_COUNT_SHIFT | flags;
 }
 
 static void write_state(wr_raylet_core *core, core_worker *w) {
@@ -255,6 +255,7 @@ void wr_raylet_core_assignment(wr_raylet_core *core, wr_time_ns now, uint32_t wo
         }
     }
     memset(out, 0, sizeof *out);
+    out->word = w->word;
     out->port = WR_PORT_NONE;
     out->actor = WR_CORE_NONE;
     out->resources = &w->taken.what;

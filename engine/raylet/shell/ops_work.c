@@ -303,6 +303,7 @@ static wr_status assignment(wr_shell *sh, shell_conn *conn, uint64_t request, co
     wr_raylet_core_assignment(sh->core, wr_clock_ns(), conn->worker, &a);
     static const char *const kinds[] = {"none", "class", "actor", "exit"};
     wr_record_string(&sh->w, "kind", kinds[a.kind]);
+    wr_record_int(&sh->w, "word", a.word);
     if (a.kind != WR_ASSIGNED_CLASS && a.kind != WR_ASSIGNED_ACTOR) {
         return WR_OK;
     }

@@ -232,6 +232,7 @@ def _read_assignment(reply: dict[str, Any]) -> Assignment:
 def _on_assignment() -> bool:
     """Take a new assignment (hook ``assignment``); True ends the worker's loop."""
     reply = sessions.call("assignment")
+    _core.assigned(int(reply["word"]))
     kind = reply["kind"]
     if kind == "exit":
         return True

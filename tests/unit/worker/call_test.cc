@@ -401,6 +401,36 @@ TEST(Call, AParkedTaskIsClaimedByItsRef) {
     EXPECT_FALSE(wr_task_seal(worker.get(), &again));
 }
 
+TEST(Call, AnAssignmentIsTakenOnceThoughItsAnswerCameBeforeItsWord) {
+    FakeRaylet raylet;
+    auto worker = raylet.Connect(WR_CLIENT_WORKER);
+    const uint32_t slot = raylet.SlotOf(getpid());
+    wr_task task;
+    EXPECT_EQ(WR_NEXT_ASSIGNMENT, wr_worker_next(worker.get(), 0, &task));
+    auto word = [&](uint32_t count) { return count << WR_ASSIGN_COUNT_SHIFT | raylet.class_port; };
+    uint32_t count = 100;
+    raylet.Assign(slot, word(count));
+    EXPECT_EQ(WR_NEXT_ASSIGNMENT, wr_worker_next(worker.get(), 0, &task));
+    // The answer is about the next word; both orders of its coming.
+    wr_worker_assigned(worker.get(), word(count + 1));
+    EXPECT_EQ(WR_NEXT_NONE, wr_worker_next(worker.get(), 0, &task));
+    raylet.Assign(slot, word(count + 1));
+    EXPECT_EQ(WR_NEXT_NONE, wr_worker_next(worker.get(), 0, &task));
+    raylet.Assign(slot, word(count + 2));
+    wr_worker_assigned(worker.get(), word(count + 2));
+    EXPECT_EQ(WR_NEXT_NONE, wr_worker_next(worker.get(), 0, &task));
+    // The count begins anew after its last value.
+    raylet.Assign(slot, word(WR_ASSIGN_COUNT_MASK / 2 + 50));
+    EXPECT_EQ(WR_NEXT_ASSIGNMENT, wr_worker_next(worker.get(), 0, &task));
+    raylet.Assign(slot, word(WR_ASSIGN_COUNT_MASK));
+    EXPECT_EQ(WR_NEXT_ASSIGNMENT, wr_worker_next(worker.get(), 0, &task));
+    raylet.Assign(slot, word(0));
+    EXPECT_EQ(WR_NEXT_ASSIGNMENT, wr_worker_next(worker.get(), 0, &task));
+    raylet.Assign(slot, word(1) | WR_ASSIGN_EXIT);
+    EXPECT_EQ(WR_NEXT_EXIT, wr_worker_next(worker.get(), 0, &task));
+    EXPECT_EQ(WR_NEXT_EXIT, wr_worker_next(worker.get(), 0, &task)); // every call says so
+}
+
 TEST(Call, ResultsBelongToTheirTaskAndLane) {
     FakeRaylet raylet;
     Driver driver(raylet);

@@ -76,6 +76,7 @@ class Node {
     std::map<uint32_t, uint32_t> worker_of;  // slot -> worker
     std::set<uint32_t> running;              // took a task that is counted
     std::map<uint32_t, uint16_t> asked_port; // worker -> port of its last assignment
+    std::map<uint32_t, uint32_t> answered;   // worker -> the word that its last assignment was about
     std::map<uint64_t, uint64_t> watches;    // handle -> tag
     std::deque<std::pair<uint64_t, wr_cluster_msg *>> inbox;
     std::map<uint64_t, std::string> cells;  // handle -> "queued", "sent", or its result
