@@ -44,10 +44,10 @@
  *                  b, ready i
  * actor_kill       port i, handle i, no_restart i -> nothing
  * actor_list       all_namespaces i -> actors l of m {name s, namespace s}
- * assignment       (worker) -> kind s "none"|"class"|"actor"|"exit", word i (what it answers: wr_worker_assigned); class: port i, ring i; actor: port i, handle i,
- *                  ctor i, function i, actor_id b, name s, namespace s, class_name s, max_concurrency i, groups b,
- *                  asyncio i, restarts i, resources m, ring i, max_task_retries i; both: resources m, gpu_ids l of s,
- *                  pg? b, bundle? i, capture? i
+ * assignment       (worker) -> kind s "none"|"class"|"actor"|"exit", word i (what it answers: wr_worker_assigned);
+ *                  class: port i, ring i; actor: port i, handle i, ctor i, function i, actor_id b, name s,
+ *                  namespace s, class_name s, max_concurrency i, groups b, asyncio i, restarts i, resources m, ring i,
+ *                  max_task_retries i; both: resources m, gpu_ids l of s, pg? b, bundle? i, capture? i
  * actor_ready      (worker) ok i, text? s (of the constructor's error) -> nothing
  * cancel           handle i, slot i, epoch i, force i, recursive i -> asked i (0: it was done)
  * cancel_children  (worker) handle i: recursive cancel: cancels what the task `handle` submitted; ...
