@@ -3,6 +3,7 @@ what a death costs."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,7 +166,7 @@ def test_an_algorithm_that_waits_for_anothers_cpus_says_so_and_gives_up(
         first.train()
         with pytest.raises(TimeoutError, match="sample_timeout_s"):
             second.build_algo()
-        assert "1 of 2 environment runner actors did not start" in caplog.text
+        assert re.search("[12] of 2 environment runner actors did not start", caplog.text)
         assert "of the cluster's 16 are free" in caplog.text
         first.train()  # undisturbed
     finally:
