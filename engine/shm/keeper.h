@@ -63,9 +63,11 @@ void wr_keeper_assign(wr_keeper *keeper, uint32_t slot, uint32_t assignment);
 void wr_keeper_want_cancel(wr_keeper *keeper, uint32_t slot, wr_handle handle);
 
 /* ---- Ports and rings ---- */
-/* actor: one taker, order kept. Fails: LIMIT. */
+/* actor: one taker, order kept. Numbers are used again: wr_port_info's generation tells one opening from the next.
+ * Fails: LIMIT. */
 WR_MUST_USE wr_status wr_keeper_port_open(wr_keeper *keeper, bool actor, uint16_t *out, wr_error *err);
-/* Idempotent: the ring of that slot at that port. Rings of dead slots are used again once they are empty.
+/* Idempotent: the ring of that slot at that port. A ring stays with its slot until that is dead, whatever becomes of the
+ * port: one ring has one submitter.
  * Fails: LIMIT, INVALID. */
 WR_MUST_USE wr_status wr_keeper_ring_open(wr_keeper *keeper, uint16_t port, uint32_t slot, uint32_t *out,
                                           wr_error *err);
@@ -82,11 +84,13 @@ void wr_keeper_actor_rewind(wr_keeper *keeper, uint16_t port);
 void wr_keeper_port_fail(wr_keeper *keeper, uint16_t port, wr_handle cause, wr_lost_reason reason,
                          wr_lost_fn lost, void *arg);
 void wr_keeper_port_close(wr_keeper *keeper,
-                          uint16_t port); /* when nobody can name it any more; DEAD and empty */
+                          uint16_t port); /* who still names it by its generation gets an error; what is
+                                             queued there is sealed by port_fail's lost(), else as gone */
 typedef struct wr_port_info {
     wr_port_state state;
     bool actor;
-    uint64_t queued;   /* tasks in rings that no taker has reserved */
+    uint32_t generation; /* of this opening; 0: closed */
+    uint64_t queued;     /* tasks in rings that no taker has reserved */
     uint64_t ready;    /* of the ring heads: how many are READY (0: all that is queued waits for arguments) */
     uint32_t sleepers; /* takers asleep */
 } wr_port_info;

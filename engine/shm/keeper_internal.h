@@ -53,6 +53,7 @@ typedef struct wr_keeper_port {
     uint8_t state;
     bool open, actor, hungry, failing;
     uint32_t takers;
+    uint32_t generation;  /* outlives its openings; 0: never opened */
     uint32_t rings_first; /* + 1 */
     wr_lost_reason reason;
     wr_lost_fn lost;
@@ -61,7 +62,9 @@ typedef struct wr_keeper_port {
 } wr_keeper_port;
 
 typedef struct wr_keeper_ring {
-    bool leased, dead; /* dead: its submitter is; kept until its calls are done */
+    bool leased;
+    bool kept; /* not leased, and for `slot` only: its process may be in the middle of a submit to a port that
+                  was closed, and one ring has one submitter */
     uint32_t port, slot;
     uint32_t next;   /* + 1, of the port's rings */
     uint64_t base;   /* tail when it was leased */

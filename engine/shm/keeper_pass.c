@@ -405,14 +405,19 @@ static bool sweep_orphans(wr_keeper *k) {
 
 void wr_keeper_requeue(wr_keeper *k, wr_handle handle) {
     uint32_t port = k->pool->cells[wr_index_of(handle)].port;
-    if (port >= k->pool->geometry.ports || !k->ports[port].open) {
+    if (port >= k->pool->geometry.ports) {
+        return;
+    }
+    if (!k->ports[port].open ||
+        k->pool->cells[wr_index_of(handle)].port_generation != (uint16_t)k->ports[port].generation) {
+        wr_proc_fail_gone(k->self, handle);
         return;
     }
     if (wr_proc_backlog_reserve(k->self, NULL) != WR_OK) {
         wr_keeper_give_up(k, "the raylet has no memory for tasks to be queued");
         return;
     }
-    wr_proc_enqueue_own(k->self, port, handle);
+    (void)!wr_proc_enqueue_own(k->self, port, handle); /* nobody but this thread closes ports */
 }
 
 /* ---- The raylet's own references ---- */

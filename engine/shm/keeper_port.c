@@ -16,13 +16,19 @@ uint32_t wr_keeper_ring_number(const wr_keeper *k, uint32_t port, uint32_t slot)
     return 0;
 }
 
-static uint32_t find_free_ring(const wr_keeper *k) {
+/* One that this slot had before, else one that nobody has. */
+static uint32_t find_free_ring(const wr_keeper *k, uint32_t slot) {
+    uint32_t found = UINT32_MAX;
     for (uint32_t r = 0; r < k->pool->geometry.rings; r++) {
-        if (!k->rings[r].leased) {
+        const wr_keeper_ring *ring = &k->rings[r];
+        if (ring->kept && ring->slot == slot) {
             return r;
         }
+        if (!ring->leased && !ring->kept && found == UINT32_MAX) {
+            found = r;
+        }
     }
-    return UINT32_MAX;
+    return found;
 }
 
 wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32_t *out, wr_error *err) {
@@ -36,7 +42,7 @@ wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32
         *out = number - 1;
         return WR_OK;
     }
-    uint32_t r = find_free_ring(k);
+    uint32_t r = find_free_ring(k, slot);
     if (r == UINT32_MAX) {
         return WR_FAIL(err, WR_E_LIMIT, "all %u rings of the pool are taken", k->pool->geometry.rings);
     }
@@ -59,7 +65,8 @@ wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32
     return WR_OK;
 }
 
-static void release_ring(wr_keeper *k, uint32_t r) {
+/* keep: its submitter lives, and may be about to write to it. */
+static void release_ring(wr_keeper *k, uint32_t r, bool keep) {
     wr_keeper_ring *mine = &k->rings[r];
     wr_port *port = &k->pool->ports[mine->port];
     WR_STORE(&port->ring_of[mine->slot], 0);
@@ -70,7 +77,7 @@ static void release_ring(wr_keeper *k, uint32_t r) {
         at = &k->rings[*at - 1].next;
     }
     *at = mine->next;
-    *mine = (wr_keeper_ring){0};
+    *mine = (wr_keeper_ring){.kept = keep, .slot = keep ? mine->slot : 0};
     k->rings_open--;
 }
 
@@ -85,7 +92,9 @@ wr_status wr_keeper_port_open(wr_keeper *k, bool actor, uint16_t *out, wr_error 
         return WR_FAIL(err, WR_E_LIMIT, "all %u ports of the pool are taken", n);
     }
     wr_port *port = &k->pool->ports[n];
-    k->ports[n] = (wr_keeper_port){.open = true, .actor = actor, .hungry = !actor, .state = WR_PORT_OPEN};
+    uint32_t generation = k->ports[n].generation != 0 ? k->ports[n].generation : 1;
+    k->ports[n] = (wr_keeper_port){
+        .open = true, .actor = actor, .hungry = !actor, .generation = generation, .state = WR_PORT_OPEN};
     uint32_t ring;
     wr_status status = wr_keeper_ring_open(k, (uint16_t)n, WR_SLOT_RAYLET, &ring, err);
     if (status != WR_OK) {
@@ -95,6 +104,7 @@ wr_status wr_keeper_port_open(wr_keeper *k, bool actor, uint16_t *out, wr_error 
     WR_STORE_RELAXED(&port->actor, actor ? 1 : 0);
     WR_STORE_RELAXED(&port->takers, 0);
     WR_STORE_RELAXED(&port->cause, 0);
+    WR_STORE_RELAXED(&port->generation, generation);
     WR_STORE(&port->hungry, actor ? 0 : 1); /* an actor has its taker; nobody else comes for its calls */
     WR_STORE(&port->state, WR_PORT_OPEN);
     k->port_high = n + 1 > k->port_high ? n + 1 : k->port_high;
@@ -132,6 +142,7 @@ void wr_keeper_port_info(const wr_keeper *k, uint16_t n, wr_port_info *out) {
     if (!is_open(k, n)) {
         return;
     }
+    out->generation = k->ports[n].generation;
     wr_port *port = &k->pool->ports[n];
     out->state = (wr_port_state)k->ports[n].state;
     out->actor = k->ports[n].actor;
@@ -220,6 +231,8 @@ void wr_keeper_seal_lost(wr_keeper *k, wr_handle handle, wr_lost_reason reason, 
                WR_INLINE_MAX); /* the task it belongs to stands there */
     } else if (lost != NULL) {
         lost(arg, handle, cell->function, reason, cell->attempt, &result);
+    } else {
+        result = k->self->gone;
     }
     if (!wr_proc_seal_cell(k->self, handle, &result, true) && result.location == WR_AT_HEAP) {
         wr_proc_heap_free(k->self, result.offset);
@@ -250,7 +263,7 @@ static void fail_ring(wr_keeper *k, uint32_t n, uint32_t r) {
     wr_keeper_port *port = &k->ports[n];
     wr_keeper_ring *mine = &k->rings[r];
     wr_ring *ring = ring_at(k, r);
-    uint64_t mask = k->pool->ring_mask, tail = WR_LOAD(&ring->tail);
+    uint64_t mask = k->pool->ring_mask, tail = WR_LOAD_SEQ(&ring->tail);
     uint64_t at = mine->failed > tail ? tail : mine->failed;
     if (tail - at > mask + 1) {
         at = tail - mask - 1;
@@ -293,16 +306,17 @@ void wr_keeper_port_close(wr_keeper *k, uint16_t n) {
         return;
     }
     wr_keeper_port *port = &k->ports[n];
-    if (port->failing) { /* what its last taker's death queued again since the last pass: nobody else looks there */
-        fail_calls(k, n);
-    }
+    port->generation = wr_generation_next(port->generation);
+    WR_STORE_SEQ(&k->pool->ports[n].generation,
+                 port->generation); /* before the looks at tails: README, pair 6 */
     wr_keeper_port_state(k, n, WR_PORT_CLOSED, 0);
+    fail_calls(k, n); /* late calls, and what its last taker's death queued again: nobody else looks there */
     while (port->rings_first != 0) {
-        release_ring(k, port->rings_first - 1);
+        release_ring(k, port->rings_first - 1, true);
     }
     k->ports_failing -= port->failing;
     k->ports_open--;
-    *port = (wr_keeper_port){0};
+    *port = (wr_keeper_port){.generation = port->generation};
 }
 
 /* What a pass does for ports: late calls of dead ones, and the bells that submitters ring are armed again. */
@@ -361,7 +375,9 @@ void wr_keeper_slot_rings_dead(wr_keeper *k, uint32_t slot) {
     for (uint32_t r = 0; r < k->pool->geometry.rings; r++) {
         if (k->rings[r].leased && k->rings[r].slot == slot) {
             hand_over(k, r);
-            release_ring(k, r);
+            release_ring(k, r, false);
+        } else if (k->rings[r].kept && k->rings[r].slot == slot) {
+            k->rings[r].kept = false;
         }
     }
 }

@@ -48,6 +48,8 @@ enum {
     WR_SLEEP_MAX_NS = 100000000,
     WR_TRACE_KIND_ERROR = 2,
     WR_TRACE_KIND_SYSTEM_ERROR = 3, /* wr_kind of whipray.h: what the trace calls failed */
+    WR_WITHDRAWN =
+        0x80, /* in result_kind: sealed by its creator or for its dead creator, not by who ran it */
 };
 
 /* ---- Atomics: the orders that the protocol names ---- */
@@ -115,15 +117,14 @@ typedef struct wr_cell {
     wr_a64 deps;          /*   8 */
     uint8_t result_bytes; /* 16  inline result; all of 16-23 but attempt, nargs, max_retries, port_kind:
                              claimer */
-    uint8_t result_kind;
-    uint8_t location; /*     wr_location */
-    uint8_t attempt;  /*     raylet, or the claimer that gives back */
-    uint8_t nargs;    /*     links in this cell, or WR_LINKS_IN_BLOCK */
+    uint8_t result_kind;  /* low 7 bits; WR_WITHDRAWN */
+    uint8_t location;     /*     wr_location */
+    uint8_t attempt;      /*     raylet, or the claimer that gives back */
+    uint8_t nargs;        /*     links in this cell, or WR_LINKS_IN_BLOCK */
     uint8_t max_retries;
-    uint8_t withdrawn; /*     1: sealed by its creator or for its dead creator, not by who ran it */
-    uint8_t spare;
-    uint64_t block; /*  24  arguments' block, 0 none; immutable once published */
-    union {         /*  32 */
+    uint16_t port_generation; /* 22  low half of its port's generation; immutable once published */
+    uint64_t block;           /*  24  arguments' block, 0 none; immutable once published */
+    union {                   /*  32 */
         uint8_t inline_bytes[WR_INLINE_MAX];
         uint64_t place;  /* offset | wr_location */
         uint64_t joined; /* of a JOIN cell: the task it belongs to */
@@ -139,7 +140,9 @@ typedef struct wr_cell {
     };
 } wr_cell;
 _Static_assert(sizeof(wr_cell) == 128, "two cache lines");
-_Static_assert(offsetof(wr_cell, block) == 24 && offsetof(wr_cell, inline_bytes) == 32, "line 0");
+_Static_assert(offsetof(wr_cell, port_generation) == 22 && offsetof(wr_cell, block) == 24 &&
+                   offsetof(wr_cell, inline_bytes) == 32,
+               "line 0");
 _Static_assert(offsetof(wr_cell, function) == 64 && offsetof(wr_cell, links) == 80, "line 1");
 
 /* ---- Waiting links ---- */
@@ -180,11 +183,18 @@ typedef struct wr_port {
     wr_a32 actor;              /* one taker, order kept */
     wr_a32 takers, hungry;
     wr_a64 cause;
+    wr_a32 generation;                        /* raised when the port is closed; never 0 while it is open */
     wr_slot_set nonempty;                     /* submitters whose ring may have something */
     wr_slot_set sleepers;                     /* takers asleep */
     _Alignas(64) wr_a32 ring_of[WR_SLOT_MAX]; /* raylet: ring + 1 of each slot */
 } wr_port;
 _Static_assert(sizeof(wr_port) == 64 + 2 * 192 + 4096, "port");
+
+/* A task of this port_generation was meant for an earlier opening of the port (README, invariant 14). seq_cst:
+ * README, pair 6. */
+static inline bool wr_port_passed_on(const wr_port *port, uint16_t port_generation) {
+    return port_generation != (uint16_t)WR_LOAD_SEQ(&port->generation);
+}
 
 /* ---- Slots ---- */
 

@@ -394,7 +394,7 @@ wr_status wr_cell_result(const wr_pool *pool, wr_handle handle, wr_result *out) 
         return WR_E_STATE;
     }
     uint8_t location = cell->location, bytes = cell->result_bytes;
-    out->kind = cell->result_kind;
+    out->kind = cell->result_kind & (uint8_t)~WR_WITHDRAWN;
     out->location = location;
     if (location == WR_AT_INLINE) {
         out->bytes = bytes <= WR_INLINE_MAX ? bytes : WR_INLINE_MAX;

@@ -19,7 +19,7 @@ typedef uint64_t wr_handle; /* generation (32) ‖ cell index (32); never 0 */
 typedef struct wr_pool wr_pool;
 
 enum {
-    WR_LAYOUT_VERSION = 1,
+    WR_LAYOUT_VERSION = 2,
     WR_LANE_MAX = 1024,    /* claims in flight of one process */
     WR_PORT_NONE = 0xffff, /* a task that is queued nowhere: claimed by its handle (constructors) */
     WR_PORT_JOIN = 0xfffe, /* internal: more than 62 pending arguments are joined by cells of this port */

@@ -33,6 +33,7 @@ wr_status wr_proc_attach(wr_pool *pool, uint32_t slot, uint32_t epoch, wr_proc *
     p->who = wr_who(slot, epoch);
     p->take_port = WR_PORT_NONE;
     p->patience_ns = 10000000000u;
+    p->gone = (wr_result){.kind = WR_TRACE_KIND_SYSTEM_ERROR, .location = WR_AT_INLINE};
     size_t bytes = cells_bytes(pool);
     p->limbo_mask = 1;
     while (p->limbo_mask < pool->cell_count) {
@@ -103,6 +104,11 @@ void wr_proc_on_wait(wr_proc *proc, bool (*on_wait)(void *arg), void *arg) {
 
 void wr_proc_patience(wr_proc *proc, uint64_t patience_ns) {
     proc->patience_ns = patience_ns;
+}
+
+void wr_proc_on_gone(wr_proc *proc, const wr_result *result) {
+    WR_ASSERT(result->location == WR_AT_INLINE);
+    proc->gone = *result;
 }
 
 wr_status wr_proc_usable(const wr_proc *proc, wr_error *err) {
@@ -355,7 +361,6 @@ wr_status wr_proc_put(wr_proc *p, const wr_result *result, wr_handle *out, wr_er
     wr_handle handle = wr_handle_make(generation, i);
     cell->nargs = 0;
     cell->block = 0;
-    cell->withdrawn = 0;
     WR_STORE_RELAXED(&cell->deps, 0);
     cell->result_kind = result->kind;
     cell->location = result->location;

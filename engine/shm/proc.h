@@ -29,6 +29,9 @@ void wr_proc_on_wait(wr_proc *proc, bool (*on_wait)(void *arg), void *arg);
 /* How long a [books] function waits for room before OBJECT_STORE_FULL; 10 s unless set. on_wait's false:
  * INTERRUPTED. */
 void wr_proc_patience(wr_proc *proc, uint64_t patience_ns);
+/* What a task gets whose port was closed after wr_proc_submit had looked and before the task was queued: an
+ * inline result, copied. Unless set: kind 3 (a system error) without bytes. */
+void wr_proc_on_gone(wr_proc *proc, const wr_result *result);
 
 /* ---- Objects [books] ---- */
 
@@ -40,10 +43,12 @@ WR_MUST_USE wr_status wr_proc_put(wr_proc *proc, const wr_result *result, wr_han
 /* ---- Tasks [books] ---- */
 
 typedef struct wr_task_spec {
-    uint16_t port;       /* or WR_PORT_NONE */
-    uint32_t ring;       /* of this process at that port, from the keeper */
-    uint32_t function;   /* opaque */
-    uint8_t flags;       /* opaque */
+    uint16_t port; /* or WR_PORT_NONE */
+    uint32_t ring; /* of this process at that port, from the keeper */
+    uint32_t
+        generation;    /* of the port, from wr_keeper_port_open: which opening is meant; 0: the present one */
+    uint32_t function; /* opaque */
+    uint8_t flags;     /* opaque */
     uint8_t max_retries; /* 255: endless */
     uint8_t arg_bytes;   /* inline arguments, when block is 0: at most 48 - 16 * ref_count, ref_count <= 2 */
     const void *args;
@@ -59,7 +64,10 @@ typedef struct wr_task_spec {
  * not counted here is borrowed. Refs nested in the arguments are pinned from the block's table: such arguments need
  * a block.
  * FREE -> READY or WAITING, then queued; ring full: kept in a private backlog. The caller's block passes to the task.
- * Fails: OBJECT_STORE_FULL, RAYLET_DIED, INVALID (inline too long), STATE. */
+ * A port that is closed while this runs (or while the task stands in the backlog) seals the task with wr_proc_on_gone's
+ * result, and the task reaches nobody: also not who has the port then.
+ * Fails: OBJECT_STORE_FULL, RAYLET_DIED, INVALID (inline too long), ACTOR_DIED (the port is not of that generation any
+ * more), STATE. */
 WR_MUST_USE wr_status wr_proc_submit(wr_proc *proc, const wr_task_spec *spec, wr_handle *out, wr_error *err);
 /* Queues what waits in the backlog as far as rings have room; true: something is left. */
 bool wr_proc_flush(wr_proc *proc);
@@ -67,6 +75,8 @@ bool wr_proc_flush(wr_proc *proc);
 typedef enum wr_port_state { WR_PORT_CLOSED, WR_PORT_OPEN, WR_PORT_RESTARTING, WR_PORT_DEAD } wr_port_state;
 wr_port_state wr_proc_port_state(const wr_proc *proc, uint16_t port,
                                  wr_handle *out_cause /* DEAD: an error object */);
+/* [look] How often the port was closed, + 1: names one opening of it. Never 0 while it is open. */
+uint32_t wr_proc_port_generation(const wr_proc *proc, uint16_t port);
 
 /* Cancels a task made here: READY or WAITING -> claimed by this process -> sealed with `error`, walk included.
  * OK; STATE: runs on *out_slot, *out_epoch; NOT_FOUND: sealed or gone. */

@@ -69,7 +69,8 @@ struct wr_proc {
 
     /* Taking. */
     uint32_t take_port, rotation, empty_looks, idle_looks;
-    wr_ring *reserved_ring; /* the range [reserved_at, reserved_end) is reserved and not begun */
+    uint16_t take_generation; /* of take_port, as the present look found it */
+    wr_ring *reserved_ring;   /* the range [reserved_at, reserved_end) is reserved and not begun */
     uint64_t reserved_at, reserved_end;
 
     /* Events. */
@@ -86,6 +87,7 @@ struct wr_proc {
     bool (*on_wait)(void *arg);
     void *on_wait_arg;
     uint64_t patience_ns;
+    wr_result gone; /* what a task gets whose port was closed meanwhile */
 
     /* The keeper's own half: it cannot wait for the raylet. drain empties its event ring. */
     void (*drain)(void *arg);
@@ -134,6 +136,9 @@ wr_status wr_proc_submit_uncounted(wr_proc *proc, const wr_task_spec *spec, wr_h
 /* Clears the bits of all that waited for a sealed cell. May run any number of times until it has set WALKED.
  */
 void wr_proc_walk(wr_proc *proc, wr_cell *sealed, bool repair);
+/* READY or WAITING, by anybody: claimed, and sealed with wr_proc_on_gone's result. For a task whose port was
+ * closed. */
+void wr_proc_fail_gone(wr_proc *proc, wr_handle handle);
 /* ---- proc_take.c ---- */
 /* Wakes all that may sleep on a cell that was just sealed; `word` is what stood there before. */
 void wr_proc_wake_sealed(wr_proc *proc, wr_handle handle, wr_cell *cell, uint64_t word);
@@ -141,13 +146,16 @@ void wr_proc_wake_sealed(wr_proc *proc, wr_handle handle, wr_cell *cell, uint64_
 bool wr_proc_seal_cell(wr_proc *proc, wr_handle handle, const wr_result *result, bool withdrawn);
 
 /* ---- proc_queue.c ---- */
-typedef enum wr_enqueued { WR_ENQUEUED, WR_ENQUEUE_FULL, WR_ENQUEUE_NO_RING } wr_enqueued;
+typedef enum wr_enqueued { WR_ENQUEUED, WR_ENQUEUE_FULL, WR_ENQUEUE_NO_RING, WR_ENQUEUE_GONE } wr_enqueued;
+/* GONE: the port was closed since the task was submitted, and may be another's by now. Nobody takes the task
+ * (it may stand in a ring all the same): the caller fails it. */
 wr_enqueued wr_proc_enqueue(wr_proc *proc, uint32_t port, wr_handle handle);
 /* For a task that must not be lost with this process: full or no ring: the raylet queues it. */
 void wr_proc_enqueue_durably(wr_proc *proc, uint32_t port, wr_handle handle);
 /* For a task of this process: full: the backlog. */
 wr_status wr_proc_backlog_reserve(wr_proc *proc, wr_error *err);
-void wr_proc_enqueue_own(wr_proc *proc, uint32_t port, wr_handle handle);
+/* false: GONE. */
+WR_MUST_USE bool wr_proc_enqueue_own(wr_proc *proc, uint32_t port, wr_handle handle);
 bool wr_port_wake_one(const wr_pool *pool, uint32_t port);
 wr_ring *wr_proc_ring(wr_proc *proc, uint32_t port);
 void wr_proc_release_reserved(wr_proc *proc);

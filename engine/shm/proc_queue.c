@@ -90,17 +90,21 @@ static bool ring_full(wr_proc *p, wr_proc_port *mine, wr_ring *ring, uint64_t ta
     return tail - mine->low >= mask;
 }
 
+/* The task is looked at once more after it stands in the ring: its port may have been closed between the
+ * look of its submit and the ring (README, invariant 14). */
 wr_enqueued wr_proc_enqueue(wr_proc *p, uint32_t number, wr_handle handle) {
+    wr_port *port = &p->pool->ports[number];
+    uint16_t meant =
+        p->pool->cells[wr_index_of(handle)].port_generation; /* now: its line is a taker's soon */
     wr_ring *ring = wr_proc_ring(p, number);
     if (WR_UNLIKELY(ring == NULL)) {
-        return WR_ENQUEUE_NO_RING;
+        return wr_port_passed_on(port, meant) ? WR_ENQUEUE_GONE : WR_ENQUEUE_NO_RING;
     }
     uint64_t tail = WR_LOAD_RELAXED(&ring->tail);
     wr_proc_port *mine = &p->ports[number];
     if (WR_UNLIKELY(tail - mine->low >= p->pool->ring_mask) && ring_full(p, mine, ring, tail)) {
-        return WR_ENQUEUE_FULL;
+        return wr_port_passed_on(port, meant) ? WR_ENQUEUE_GONE : WR_ENQUEUE_FULL;
     }
-    wr_port *port = &p->pool->ports[number];
     if (WR_UNLIKELY(tail % CORE_EVERY == 0)) { /* who waits for us wants to know where we are */
         wr_proc_publish_core(p);
     }
@@ -110,7 +114,7 @@ wr_enqueued wr_proc_enqueue(wr_proc *p, uint32_t number, wr_handle handle) {
         wr_slot_set_add(&port->nonempty, p->index);
     }
     announce(p, port, number);
-    return WR_ENQUEUED;
+    return WR_UNLIKELY(wr_port_passed_on(port, meant)) ? WR_ENQUEUE_GONE : WR_ENQUEUED;
 }
 
 void wr_proc_enqueue_durably(wr_proc *p, uint32_t port, wr_handle handle) {
@@ -124,7 +128,7 @@ void wr_proc_enqueue_durably(wr_proc *p, uint32_t port, wr_handle handle) {
     if (done == WR_ENQUEUE_NO_RING) {
         wr_proc_emit(p, WR_EVENT_NEED_RING, port);
     }
-    wr_proc_emit(p, WR_EVENT_QUEUE, handle);
+    wr_proc_emit(p, WR_EVENT_QUEUE, handle); /* GONE: the raylet fails it */
 }
 
 /* ---- The backlog: tasks of this process behind a full ring ---- */
@@ -156,12 +160,18 @@ static void backlog_push(wr_proc *p, uint32_t port, wr_handle handle) {
     p->backlog_count++;
 }
 
-void wr_proc_enqueue_own(wr_proc *p, uint32_t port, wr_handle handle) {
-    if (WR_LIKELY(p->ports[port].backlog_first == 0) &&
-        WR_LIKELY(wr_proc_enqueue(p, port, handle) == WR_ENQUEUED)) {
-        return;
+bool wr_proc_enqueue_own(wr_proc *p, uint32_t port, wr_handle handle) {
+    if (WR_LIKELY(p->ports[port].backlog_first == 0)) {
+        wr_enqueued done = wr_proc_enqueue(p, port, handle);
+        if (WR_LIKELY(done == WR_ENQUEUED)) {
+            return true;
+        }
+        if (done == WR_ENQUEUE_GONE) {
+            return false;
+        }
     }
     backlog_push(p, port, handle);
+    return true;
 }
 
 bool wr_proc_flush(wr_proc *p) {
@@ -173,7 +183,11 @@ bool wr_proc_flush(wr_proc *p) {
         wr_proc_port *mine = &p->ports[port];
         while (mine->backlog_first != 0) {
             uint32_t node = mine->backlog_first;
-            if (wr_proc_enqueue(p, port, p->backlog[node - 1].handle) != WR_ENQUEUED) {
+            wr_handle handle = p->backlog[node - 1].handle;
+            wr_enqueued done = wr_proc_enqueue(p, port, handle);
+            if (done == WR_ENQUEUE_GONE) {
+                wr_proc_fail_gone(p, handle);
+            } else if (done != WR_ENQUEUED) {
                 break;
             }
             mine->backlog_first = p->backlog[node - 1].next;

@@ -101,8 +101,8 @@ wr_status wr_proc_credit_claim(wr_proc *p, const wr_claim *generator, uint32_t l
     wr_status status = wr_proc_claim(p, lane, handle, out);
     if (status == WR_E_STATE || status == WR_E_NOT_FOUND) {
         const wr_cell *cell = wr_cell_at(p->pool, handle);
-        bool withdrawn =
-            cell != NULL && cell->withdrawn != 0 && wr_cell_state_of(p->pool, handle) == WR_CELL_SEALED;
+        bool withdrawn = cell != NULL && (cell->result_kind & WR_WITHDRAWN) != 0 &&
+                         wr_cell_state_of(p->pool, handle) == WR_CELL_SEALED;
         return withdrawn ? WR_E_CANCELLED : WR_E_STATE;
     }
     return status;

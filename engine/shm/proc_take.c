@@ -47,7 +47,10 @@ static bool copy_claim(const wr_pool *pool, wr_cell *cell, wr_handle handle, uin
     return true;
 }
 
-static bool claim_cell(wr_proc *p, uint32_t lane, wr_handle handle, uint32_t port, wr_claim *out) {
+/* port_generation: of the port's present opening; 0 for WR_PORT_NONE. A task of an earlier one is left to its
+ * submitter, who sees what we see and seals it (wr_proc_enqueue). */
+static bool claim_cell(wr_proc *p, uint32_t lane, wr_handle handle, uint32_t port, uint16_t port_generation,
+                       wr_claim *out) {
     wr_cell *cell = wr_cell_at(p->pool, handle);
     if (WR_UNLIKELY(cell == NULL)) {
         return false;
@@ -57,7 +60,7 @@ static bool claim_cell(wr_proc *p, uint32_t lane, wr_handle handle, uint32_t por
     uint64_t word = WR_LOAD(&cell->ctl);
     do {
         if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) != WR_CELL_READY ||
-            cell->port != port) {
+            cell->port != port || cell->port_generation != port_generation) {
             return false;
         }
     } while (
@@ -101,7 +104,7 @@ static bool take_reserved(wr_proc *p, uint32_t lane, bool actor, wr_claim *out) 
             return false;
         }
         p->reserved_at++;
-        if (claim_cell(p, lane, handle, p->take_port, out)) {
+        if (claim_cell(p, lane, handle, p->take_port, p->take_generation, out)) {
             return true;
         }
     }
@@ -245,7 +248,7 @@ static bool steal_from(wr_proc *p, uint32_t port, uint32_t slot, uint32_t lane, 
         if (out == NULL) {
             return wr_cell_at(pool, handle)->port == port;
         }
-        if (claim_cell(p, lane, handle, port, out)) {
+        if (claim_cell(p, lane, handle, port, p->take_generation, out)) {
             return true;
         }
     }
@@ -308,6 +311,7 @@ bool wr_proc_take(wr_proc *p, uint32_t lane, wr_claim *out) {
     }
     wr_port *port = &p->pool->ports[number];
     bool actor = WR_LOAD_RELAXED(&port->actor) != 0;
+    p->take_generation = (uint16_t)WR_LOAD_RELAXED(&port->generation);
     bool taken = (p->reserved_at != p->reserved_end && take_reserved(p, lane, actor, out)) ||
                  take_round(p, lane, port, actor, out);
     if (!taken && !actor &&
@@ -329,7 +333,7 @@ wr_status wr_proc_claim(wr_proc *p, uint32_t lane, wr_handle handle, wr_claim *o
     if (cell == NULL) {
         return WR_E_NOT_FOUND;
     }
-    if (claim_cell(p, lane, handle, WR_PORT_NONE, out)) {
+    if (claim_cell(p, lane, handle, WR_PORT_NONE, 0, out)) {
         return WR_OK;
     }
     uint64_t word = WR_LOAD(&cell->ctl);
@@ -352,9 +356,8 @@ wr_status wr_proc_claim(wr_proc *p, uint32_t lane, wr_handle handle, wr_claim *o
 /* ---- Seal ---- */
 
 static void write_result(wr_cell *cell, const wr_result *result, bool withdrawn) {
-    cell->result_kind = result->kind;
+    cell->result_kind = (uint8_t)(result->kind | (withdrawn ? WR_WITHDRAWN : 0));
     cell->location = result->location;
-    cell->withdrawn = withdrawn ? 1 : 0;
     if (result->location == WR_AT_INLINE) {
         cell->result_bytes = (uint8_t)(result->bytes <= WR_INLINE_MAX ? result->bytes : WR_INLINE_MAX);
         memcpy(cell->inline_bytes, result->inline_bytes, WR_INLINE_MAX);

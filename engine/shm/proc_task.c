@@ -17,7 +17,9 @@ static void walk_at(wr_proc *p, wr_cell *sealed, bool repair, uint32_t depth);
 static void queue_ready(wr_proc *p, wr_handle handle, uint32_t port) {
     if ((p->count[wr_index_of(handle)] & WR_COUNT_OWN) != 0 && wr_proc_backlog_reserve(p, NULL) == WR_OK &&
         wr_proc_ring(p, port) != NULL) {
-        wr_proc_enqueue_own(p, port, handle);
+        if (!wr_proc_enqueue_own(p, port, handle)) {
+            wr_proc_fail_gone(p, handle);
+        }
     } else {
         wr_proc_enqueue_durably(p, port, handle);
     }
@@ -223,7 +225,7 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
     cell->nargs = WR_LINKS_IN_BLOCK;
     cell->attempt = 0;
     cell->max_retries = 0;
-    cell->withdrawn = 0;
+    cell->port_generation = 0;
     cell->location = WR_AT_INLINE;
     cell->result_bytes = 0;
     cell->block = plan_of.block;
@@ -270,18 +272,28 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
 
 /* ---- Submit ---- */
 
+/* The port was closed since the caller learned of it. */
+static inline bool other_opening(const wr_proc *p, const wr_task_spec *spec) {
+    return spec->generation != 0 &&
+           WR_LOAD_RELAXED(&p->pool->ports[spec->port].generation) != spec->generation;
+}
+
 /* The usual: a few inline bytes for a port at which this process has a ring. Everything else is looked at
  * closely. */
 static inline bool plain_spec(wr_proc *p, const wr_task_spec *spec) {
     return spec->ref_count == 0 && spec->block == 0 && spec->arg_bytes <= WR_CELL_ARG_BYTES &&
            wr_port_valid(p->pool, spec->port) && wr_proc_ring(p, spec->port) != NULL &&
-           (wr_alert(p->pool) & WR_ALERT_POISON) == 0;
+           !other_opening(p, spec) && (wr_alert(p->pool) & WR_ALERT_POISON) == 0;
 }
 
 static wr_status check_spec(wr_proc *p, const wr_task_spec *spec, wr_error *err) {
     WR_TRY(wr_proc_usable(p, err));
     if (spec->port != WR_PORT_NONE && !wr_port_valid(p->pool, spec->port)) {
         return WR_FAIL(err, WR_E_INVALID, "submit: port %u of %u", spec->port, p->pool->geometry.ports);
+    }
+    if (spec->port != WR_PORT_NONE && other_opening(p, spec)) {
+        return WR_FAIL(err, WR_E_ACTOR_DIED,
+                       "submit: what had port %u has ended, and its last handle is gone", spec->port);
     }
     if (spec->port != WR_PORT_NONE && wr_proc_ring(p, spec->port) == NULL) {
         return WR_FAIL(err, WR_E_INVALID, "submit: this process has no ring at port %u", spec->port);
@@ -353,10 +365,13 @@ static inline void copy_bytes(uint8_t *to, const void *from, uint32_t n) {
     }
 }
 
-static void fill(wr_cell *cell, const wr_task_spec *spec) {
+static void fill(const wr_proc *p, wr_cell *cell, const wr_task_spec *spec) {
     cell->result_bytes = 0;
     cell->location = WR_AT_INLINE;
-    cell->withdrawn = 0;
+    cell->port_generation = (uint16_t)(spec->generation != 0 ? spec->generation
+                                       : wr_port_valid(p->pool, spec->port)
+                                           ? WR_LOAD_RELAXED(&p->pool->ports[spec->port].generation)
+                                           : 0);
     cell->attempt = 0;
     cell->max_retries = spec->max_retries;
     cell->nargs = (uint8_t)(spec->ref_count <= WR_CELL_LINKS ? spec->ref_count : WR_LINKS_IN_BLOCK);
@@ -400,8 +415,9 @@ static void link_arguments(wr_proc *p, const wr_task_spec *spec, wr_cell *cell, 
     }
 }
 
-static wr_status submit_waiting(wr_proc *p, const wr_task_spec *spec, uint32_t index, wr_handle handle,
-                                uint32_t pending, join_plan *plan) {
+/* false: the port was closed meanwhile. */
+static bool submit_waiting(wr_proc *p, const wr_task_spec *spec, uint32_t index, wr_handle handle,
+                           uint32_t pending, join_plan *plan) {
     wr_cell *cell = &p->pool->cells[index];
     uint32_t bits = pending;
     if (plan != NULL) {
@@ -410,11 +426,12 @@ static wr_status submit_waiting(wr_proc *p, const wr_task_spec *spec, uint32_t i
     }
     WR_STORE_RELAXED(&cell->pending, 1ull << GUARD | ((1ull << bits) - 1));
     WR_STORE(&cell->ctl, wr_word(wr_generation_of(handle), WR_CELL_WAITING));
+    bool queued = true;
     if (spec->port != WR_PORT_NONE && WR_LOAD_RELAXED(&p->pool->ports[spec->port].actor) != 0) {
-        wr_proc_enqueue_own(p, spec->port, handle); /* its place in the order is fixed now */
+        queued = wr_proc_enqueue_own(p, spec->port, handle); /* its place in the order is fixed now */
     }
     link_arguments(p, spec, cell, index, handle, plan, bits);
-    return WR_OK;
+    return queued;
 }
 
 wr_status wr_proc_submit_uncounted(wr_proc *p, const wr_task_spec *spec, wr_handle *out, wr_error *err) {
@@ -446,7 +463,7 @@ wr_status wr_proc_submit_uncounted(wr_proc *p, const wr_task_spec *spec, wr_hand
     }
     wr_cell *cell = &p->pool->cells[index];
     wr_handle handle = wr_handle_make(wr_generation_of(WR_LOAD_RELAXED(&cell->ctl)), index);
-    fill(cell, spec);
+    fill(p, cell, spec);
     p->count[index] = WR_COUNT_OWN | 1;
     uint32_t pending = 0;
     if (spec->ref_count != 0 || spec->block != 0) {
@@ -455,14 +472,19 @@ wr_status wr_proc_submit_uncounted(wr_proc *p, const wr_task_spec *spec, wr_hand
     if (cell->arg_bytes != 0) {
         copy_bytes(cell->args + sizeof(wr_block_link) * spec->ref_count, spec->args, cell->arg_bytes);
     }
+    bool queued = true;
     if (pending == 0) {
         WR_STORE_RELAXED(&cell->pending, 0);
         WR_STORE(&cell->ctl, wr_word(wr_generation_of(handle), WR_CELL_READY));
         if (spec->port != WR_PORT_NONE) {
-            wr_proc_enqueue_own(p, spec->port, handle);
+            queued = wr_proc_enqueue_own(p, spec->port, handle);
         }
     } else {
-        submit_waiting(p, spec, index, handle, pending, plan != NULL && plan->ref_count != 0 ? plan : NULL);
+        queued = submit_waiting(p, spec, index, handle, pending,
+                                plan != NULL && plan->ref_count != 0 ? plan : NULL);
+    }
+    if (WR_UNLIKELY(!queued)) {
+        wr_proc_fail_gone(p, handle);
     }
     if (plan != NULL) {
         plan_drop(p, plan);
@@ -493,14 +515,15 @@ wr_port_state wr_proc_port_state(const wr_proc *p, uint16_t port, wr_handle *out
     return state <= WR_PORT_DEAD ? (wr_port_state)state : WR_PORT_CLOSED;
 }
 
+uint32_t wr_proc_port_generation(const wr_proc *p, uint16_t port) {
+    return p->forked || !wr_port_valid(p->pool, port) ? 0 : WR_LOAD(&p->pool->ports[port].generation);
+}
+
 /* ---- Cancel ---- */
 
-wr_status wr_proc_cancel(wr_proc *p, wr_handle handle, const wr_result *error, uint32_t *out_slot,
-                         uint32_t *out_epoch) {
-    wr_cell *cell = p->forked ? NULL : wr_cell_at(p->pool, handle);
-    if (cell == NULL || !wr_proc_is_mine(p, handle)) {
-        return WR_E_NOT_FOUND;
-    }
+/* READY or WAITING -> claimed by this process -> sealed. STATE: *out_word says who runs it. */
+static wr_status withdraw(wr_proc *p, wr_cell *cell, wr_handle handle, const wr_result *error,
+                          uint64_t *out_word) {
     WR_STORE_RELAXED(&p->slot->current[WR_LANE_OWN], handle);
     WR_INTENT_BARRIER();
     uint64_t word = WR_LOAD(&cell->ctl);
@@ -510,8 +533,7 @@ wr_status wr_proc_cancel(wr_proc *p, wr_handle handle, const wr_result *error, u
             return WR_E_NOT_FOUND;
         }
         if (wr_state_of(word) == WR_CELL_RUNNING) {
-            *out_slot = (uint32_t)(word >> 8) & 0xfff;
-            *out_epoch = (uint32_t)(word >> 20) & 0xfff;
+            *out_word = word;
             return WR_E_STATE;
         }
         if (WR_CAS(
@@ -521,6 +543,32 @@ wr_status wr_proc_cancel(wr_proc *p, wr_handle handle, const wr_result *error, u
         }
     }
     wr_proc_seal_cell(p, handle, error, true);
+    return WR_OK;
+}
+
+void wr_proc_fail_gone(wr_proc *p, wr_handle handle) {
+    wr_cell *cell = wr_cell_at(p->pool, handle);
+    uint64_t word;
+    if (cell != NULL) {
+        (void)!withdraw(p, cell, handle, &p->gone, &word); /* else somebody was faster */
+    }
+}
+
+wr_status wr_proc_cancel(wr_proc *p, wr_handle handle, const wr_result *error, uint32_t *out_slot,
+                         uint32_t *out_epoch) {
+    wr_cell *cell = p->forked ? NULL : wr_cell_at(p->pool, handle);
+    if (cell == NULL || !wr_proc_is_mine(p, handle)) {
+        return WR_E_NOT_FOUND;
+    }
+    uint64_t word;
+    wr_status status = withdraw(p, cell, handle, error, &word);
+    if (status == WR_E_STATE) {
+        *out_slot = (uint32_t)(word >> 8) & 0xfff;
+        *out_epoch = (uint32_t)(word >> 20) & 0xfff;
+    }
+    if (status != WR_OK) {
+        return status;
+    }
     uint32_t port = cell->port;
     if (wr_port_valid(p->pool, port) && WR_LOAD(&p->pool->ports[port].actor) != 0) {
         wr_port_wake_one(p->pool, port); /* it may have stood at the head of its ring, WAITING */

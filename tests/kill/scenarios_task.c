@@ -140,6 +140,39 @@ static void submit_actor_pending(void) {
     kit_sum_of(DRIVER, true, &world->a, 1, 17);
 }
 
+/* ---- A submit whose port is closed and given to another meanwhile ---- */
+
+static uint32_t generation_before; /* parent and victim: set before the fork */
+
+static void port_passes_on(void) {
+    generation_before = WR_LOAD(&world->pool->ports[world->actor_port].generation);
+    world->port_passes_on = true;
+}
+
+static void port_passes_on_pending(void) {
+    one_pending();
+    port_passes_on();
+}
+
+/* The call gets an error or, where it was refused, is none: the value that it would have is wrong. */
+static void submit_outlived(void) {
+    kill_submit(DRIVER, &(kill_call){.task = TASK_SUM,
+                                     .expect = UINT32_MAX,
+                                     .to_actor = true,
+                                     .may_fail = true,
+                                     .generation = generation_before});
+}
+
+static void submit_outlived_pending(void) {
+    kill_submit(DRIVER, &(kill_call){.task = TASK_SUM,
+                                     .refs = &world->a,
+                                     .ref_count = 1,
+                                     .expect = UINT32_MAX,
+                                     .to_actor = true,
+                                     .may_fail = true,
+                                     .generation = generation_before});
+}
+
 static void submit_to_none(void) {
     world->by_handle = kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 7, .to_none = true});
 }
@@ -541,6 +574,9 @@ static const kill_scenario scenarios[] = {
     {"submit: actor, empty", DRIVER, kit_nothing, submit_actor_driver, UNFED},
     {"submit: actor, filled", RIVAL, kit_fill_actor, submit_actor_rival, UNFED},
     {"submit: actor, pending", DRIVER, one_pending, submit_actor_pending, UNFED},
+    {"submit: the actor's port is another's", DRIVER, port_passes_on, submit_outlived, UNFED},
+    {"submit: the actor's port is another's, argument pending", DRIVER, port_passes_on_pending,
+     submit_outlived_pending, UNFED},
     {"submit: no port", DRIVER, kit_nothing, submit_to_none, UNFED},
     {"take: empty, stale bits", WORKER, stale_bits, take_worker, UNFED},
     {"take: 8 queued", WORKER, fill, take_worker, UNFED},

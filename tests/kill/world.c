@@ -196,6 +196,7 @@ wr_handle kill_submit(kill_who who, const kill_call *call) {
         .max_retries = call->no_retries ? 0 : 5,
         .refs = call->refs,
         .ref_count = call->ref_count,
+        .generation = call->generation,
     };
     /* More than the id, so that a cell used again is seen to be used again. */
     uint8_t args[WR_CELL_ARG_BYTES];
@@ -210,7 +211,11 @@ wr_handle kill_submit(kill_who who, const kill_call *call) {
         spec.arg_bytes = (uint8_t)(WR_CELL_ARG_BYTES - 16 * call->ref_count);
     }
     wr_handle handle = 0;
-    if (!must(wr_proc_submit(world->proc[who], &spec, &handle, &err), "submit", &err)) {
+    wr_status status = wr_proc_submit(world->proc[who], &spec, &handle, &err);
+    if (status == WR_E_ACTOR_DIED && call->generation != 0 && world->port_passed_on) {
+        return 0;
+    }
+    if (!must(status, "submit", &err)) {
         return 0;
     }
     if (handle == 0) {
@@ -429,6 +434,9 @@ void kill_run(kill_who who, const wr_claim *claim) {
     if (claim->attempt > claim->max_retries) {
         kill_wrong("attempt %u of a task that has %u retries", claim->attempt, claim->max_retries);
     }
+    if (who == ACTOR && world->port_passed_on) {
+        kill_wrong("a call reached the actor that has its port now");
+    }
     switch ((kill_task)claim->function) {
     case TASK_TRIPLE:
         if (!(kill_step_is_victim() && world->uncounted)) {
@@ -541,6 +549,8 @@ static void attach(kill_who who) {
     wr_keeper_assign(world->keeper, world->slot[who], port);
     must(wr_proc_attach(world->pool, world->slot[who], world->epoch[who], &world->proc[who], &err), "attach",
          &err);
+    wr_result gone = kill_error_result();
+    wr_proc_on_gone(world->proc[who], &gone);
     world->out_count[who] = 0;
     world->kept[who] = 0;
     world->busy[who].handle = 0;
@@ -577,6 +587,26 @@ void kill_fail_actor_port(void) {
     wr_keeper_port_fail(world->keeper, world->actor_port, 0, WR_LOST_ACTOR_DIED, lost, NULL);
 }
 
+/* The actor of before never began a call. */
+static void pass_port_on(void) {
+    wr_error err = {0};
+    uint32_t ring;
+    uint16_t again = 0;
+    world->port_passes_on = false;
+    world->port_passed_on = true;
+    wr_keeper_port_fail(world->keeper, world->actor_port, 0, WR_LOST_ACTOR_DIED, lost, NULL);
+    wr_keeper_port_close(world->keeper, world->actor_port);
+    must(wr_keeper_port_open(world->keeper, true, &again, &err), "port_open", &err);
+    if (again != world->actor_port) {
+        kill_wrong("another port was given: the scenario shows nothing");
+    }
+    wr_keeper_port_takers(world->keeper, again, 1, false);
+    for (kill_who who = DRIVER; who < WHO_COUNT; who++) {
+        (void)!wr_keeper_ring_open(world->keeper, again, world->slot[who], &ring,
+                                   NULL); /* the dead have none */
+    }
+}
+
 void kill_world_open(void) {
     const wr_pool_geometry geometry = {
         .slots = 8,
@@ -601,6 +631,8 @@ void kill_world_open(void) {
     madvise(w->pool->control, w->pool->control_bytes, MADV_DOFORK);
     madvise(w->pool->heap_write, w->pool->heap_bytes, MADV_DOFORK);
     must(wr_keeper_new(w->pool, &w->keeper, &err), "keeper_new", &err);
+    wr_result gone = kill_error_result();
+    wr_proc_on_gone(wr_keeper_proc(w->keeper), &gone);
     must(wr_keeper_port_open(w->keeper, false, &w->port, &err), "port_open", &err);
     must(wr_keeper_port_open(w->keeper, true, &w->actor_port, &err), "port_open", &err);
     wr_keeper_port_state(w->keeper, w->port, WR_PORT_OPEN, 0);
@@ -667,6 +699,9 @@ static void submit_anew(kill_who victim) {
 void kill_others(uint32_t rounds, kill_who victim) {
     static const kill_who takers[] = {WORKER, PEER, ACTOR}, drivers[] = {DRIVER, RIVAL};
     for (uint32_t r = 0; r < rounds && !world->failed; r++) {
+        if (world->port_passes_on) {
+            pass_port_on();
+        }
         kill_pass();
         if (world->hand_on != 0) {
             hand_over(victim);

@@ -86,6 +86,9 @@ typedef struct kill_world {
     bool in_keeper;
     bool resubmit;       /* survivors submit anew while they act */
     uint32_t calls_anew; /* then DRIVER calls the actor so often */
+    bool
+        port_passes_on; /* before others act, the actor's port is closed and is another's; nobody calls that one */
+    bool port_passed_on;
     wr_handle hand_on;   /* WORKER takes this over from PEER while the raylet stands still */
     wr_handle by_handle; /* a task that is queued nowhere: PEER claims it by its handle */
     bool uncounted;      /* the victim's executions do not count: it is going to die */
@@ -115,6 +118,8 @@ typedef struct kill_call {
     const wr_handle *nested; /* in a block's references */
     uint32_t nested_count;
     uint32_t expect; /* 0: follows from the id; of TASK_ITEMS: how many, 0: 2 */
+    uint32_t
+        generation; /* of the actor's port; 0: the present one. If the port has another: no call is made */
     bool in_block, forget /* the result is dropped at once, not waited for */, may_fail, no_retries;
     uint64_t window;
 } kill_call;

@@ -36,6 +36,14 @@ class Keeper : public ::testing::Test {
         wr_keeper_port_state(node.keeper, calls, WR_PORT_OPEN, 0);
         x = Again(calls);
     }
+    // The actor's port is closed and another actor gets its number; x is that one.
+    void OpenCallsAnew() {
+        node.Kill(&x);
+        wr_keeper_port_close(node.keeper, calls);
+        ASSERT_EQ(calls, node.Port(true));
+        node.Ring(calls, *a);
+        x = Again(calls);
+    }
     std::vector<const Part *> All() {
         std::vector<const Part *> all;
         for (const Part *p : {a.get(), b.get(), c.get(), x.get()}) {
@@ -127,6 +135,88 @@ TEST_F(Keeper, APortClosedAndOpenedAnewGetsAnotherRing) {
     EXPECT_EQ(1, b->Work());
     a->Unref(h);
     EXPECT_EQ("", node.AtRest(All()));
+}
+
+TEST_F(Keeper, APortOpenedAnewHasAnotherGenerationAndTakesNoCallsOfTheOld) {
+    uint32_t before = wr_proc_port_generation(a->get(), calls);
+    EXPECT_NE(0u, before);
+    wr_task_spec s = {};
+    s.port = calls;
+    s.generation = before;
+    wr_handle h = a->SubmitSpec(s), refused = 0;
+    OpenCallsAnew();
+    EXPECT_EQ(WR_CELL_SEALED, a->State(h)) << "what stood in the ring ended with the port";
+    EXPECT_EQ(kKindError, a->Kind(h));
+    EXPECT_NE(before, wr_proc_port_generation(a->get(), calls));
+    wr_error err = {};
+    EXPECT_EQ(WR_E_ACTOR_DIED, wr_proc_submit(a->get(), &s, &refused, &err));
+    EXPECT_EQ(0, x->Work());
+    s.generation = wr_proc_port_generation(a->get(), calls);
+    wr_handle good = a->SubmitSpec(s);
+    EXPECT_EQ(1, x->Work());
+    a->Unref(h);
+    a->Unref(good);
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
+TEST_F(Keeper, ACallInTheBacklogOfAPortThatWasClosedEndsAndReachesNobody) {
+    wr_result gone = Inline(77, kKindError);
+    wr_proc_on_gone(a->get(), &gone);
+    std::vector<wr_handle> all;
+    for (uint32_t k = 0; k < 70; k++) { // 63 fill the ring
+        all.push_back(a->Submit(calls, 0, k));
+    }
+    OpenCallsAnew();
+    EXPECT_EQ(WR_CELL_READY, a->State(all.back()));
+    EXPECT_FALSE(wr_proc_flush(a->get()));
+    EXPECT_EQ(0, x->Work());
+    for (wr_handle h : all) {
+        EXPECT_EQ(kKindError, a->Kind(h));
+    }
+    EXPECT_EQ(77u, a->Value(all.back()));
+    for (wr_handle h : all) {
+        a->Unref(h);
+    }
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
+TEST_F(Keeper, ATakerPassesOverATaskOfAnEarlierOpeningOfItsPort) {
+    wr_handle first = a->Submit(calls, 0, 1), late = a->Submit(calls, 0, 2), last = a->Submit(calls, 0, 3),
+              task = a->Submit(port, 0, 4);
+    wr_test_outlive_port(node.pool, late);
+    wr_test_outlive_port(node.pool, task);
+    EXPECT_EQ(2, x->Work());
+    EXPECT_EQ(0, b->Work() + c->Work());
+    EXPECT_EQ(WR_CELL_READY, a->State(late));
+    EXPECT_EQ(4u, a->Value(first));
+    EXPECT_EQ(10u, a->Value(last));
+    wr_test_event(a->get(), 7, late); // QUEUE: the raylet does not queue it again, it fails it
+    wr_test_event(a->get(), 7, task);
+    node.Pass();
+    EXPECT_EQ(WR_CELL_SEALED, a->State(late));
+    EXPECT_EQ(WR_CELL_SEALED, a->State(task));
+    for (wr_handle h : {first, late, last, task}) {
+        a->Unref(h);
+    }
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
+TEST_F(Keeper, ARingStaysWithItsSlotThoughItsPortIsClosed) {
+    uint32_t before, again, others;
+    ASSERT_EQ(WR_OK, wr_keeper_ring_open(node.keeper, calls, a->slot(), &before, nullptr));
+    wr_keeper_port_close(node.keeper, calls);
+    ASSERT_EQ(calls, node.Port(true));
+    ASSERT_EQ(WR_OK, wr_keeper_ring_open(node.keeper, calls, c->slot(), &others, nullptr));
+    EXPECT_NE(before, others) << "its submitter may be about to write to it";
+    ASSERT_EQ(WR_OK, wr_keeper_ring_open(node.keeper, calls, a->slot(), &again, nullptr));
+    EXPECT_EQ(before, again);
+    wr_keeper_port_close(node.keeper, calls);
+    node.Kill(&a);
+    ASSERT_EQ(calls, node.Port(true));
+    auto next = node.Open(), after = node.Open();
+    ASSERT_EQ(WR_OK, wr_keeper_ring_open(node.keeper, calls, next->slot(), &again, nullptr));
+    ASSERT_EQ(WR_OK, wr_keeper_ring_open(node.keeper, calls, after->slot(), &others, nullptr));
+    EXPECT_TRUE(again == before || others == before) << "the ring of the dead";
 }
 
 TEST_F(Keeper, AHungryPortRingsTheRayletOnceUntilItIsArmedAgain) {

@@ -54,6 +54,10 @@ void wr_test_lose_hint(wr_pool *pool, uint16_t port, uint32_t slot) {
     wr_slot_set_remove(&pool->ports[port].nonempty, slot);
 }
 
+void wr_test_outlive_port(wr_pool *pool, wr_handle handle) {
+    wr_cell_at(pool, handle)->port_generation--;
+}
+
 uint64_t wr_test_credit_tail(wr_pool *pool, uint64_t block, uint64_t tail) {
     wr_block_view view;
     if (wr_block_open(pool, block, &view, NULL) != WR_OK) {

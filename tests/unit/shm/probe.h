@@ -14,6 +14,8 @@ void wr_test_scribble(wr_pool *pool, uint32_t slot, uint64_t random);
 void wr_test_event(wr_proc *proc, uint32_t type, uint64_t handle);
 /* Forgets the hint that a ring is not empty. */
 void wr_test_lose_hint(wr_pool *pool, uint16_t port, uint32_t slot);
+/* The task was submitted to the opening before the present one of its port, and stands in its ring all the same. */
+void wr_test_outlive_port(wr_pool *pool, wr_handle handle);
 
 /* The tail of a generator's credit ring; sets it, unless `tail` is 0. Returns what it was. */
 uint64_t wr_test_credit_tail(wr_pool *pool, uint64_t block, uint64_t tail);
