@@ -49,8 +49,9 @@
  *                  namespace s, class_name s, max_concurrency i, groups b, asyncio i, restarts i, resources m, ring i,
  *                  max_task_retries i; both: resources m, gpu_ids l of s, pg? b, bundle? i, capture? i
  * actor_ready      (worker) ok i, text? s (of the constructor's error) -> nothing
- * cancel           handle i, slot i, epoch i, force i, recursive i -> asked i (0: it was done)
- * cancel_children  (worker) handle i: recursive cancel: cancels what the task `handle` submitted; ...
+ * cancel           handle i, force i, recursive i -> asked i (0: it does not run)   Fails: INVALID (force, and it is
+ *                  an actor's call)
+ * cancels          (worker, after SIGINT) -> tasks l of m {handle i, recursive i}: what it is to cancel, each once
  * pg_create        bundles l of m, strategy s, name? s, lifetime? s -> pg b, ready i (a handle: sealed when all is
  *                  reserved; the raylet's object, counted for the caller)
  * pg_remove        pg b -> nothing      pg_get name s -> pg b, ready i      pg_table pg? b -> groups l of m

@@ -419,6 +419,13 @@ bool wr_cell_runner(const wr_pool *pool, wr_handle handle, uint32_t *out_slot, u
     return true;
 }
 
+bool wr_cell_is_actor_call(const wr_pool *pool, wr_handle handle) {
+    const wr_cell *cell = wr_cell_at(pool, handle);
+    const wr_cell_state state = wr_cell_state_of(pool, handle);
+    return cell != NULL && (state == WR_CELL_WAITING || state == WR_CELL_READY || state == WR_CELL_RUNNING) &&
+           cell->port < pool->geometry.ports && WR_LOAD(&pool->ports[cell->port].actor) != 0;
+}
+
 void wr_pool_counters(const wr_pool *pool, uint32_t slot, wr_proc_counters *out) {
     uint64_t values[sizeof(*out) / sizeof(uint64_t)] = {0};
     if (slot < pool->geometry.slots && !pool->forked) {

@@ -99,5 +99,7 @@ wr_cell_state wr_cell_state_of(const wr_pool *pool, wr_handle handle);
 wr_status wr_cell_result(const wr_pool *pool, wr_handle handle, wr_result *out);
 /* Who runs it (RUNNING), else false. */
 bool wr_cell_runner(const wr_pool *pool, wr_handle handle, uint32_t *out_slot, uint32_t *out_epoch);
+/* It is a call of an actor, and not done. */
+bool wr_cell_is_actor_call(const wr_pool *pool, wr_handle handle);
 
 WR_END_DECLS

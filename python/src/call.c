@@ -76,6 +76,10 @@ static PyObject *submit_call(const wr_call *call, int32_t num_returns) {
     if (WR_UNLIKELY(wr_submit(wr_py.client, call, &handle, &error) != WR_OK)) {
         return error.status == WR_E_ACTOR_DIED ? dead_port(call, num_returns, &error) : wr_py_raise(&error);
     }
+    if (wr_py.works &&
+        (call->flags & WR_CALL_PARKED) == 0) { /* an actor outlives the cancel of who made it */
+        wr_py_task_note_child(handle);
+    }
     return results_of(handle, num_returns);
 }
 

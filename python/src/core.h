@@ -50,6 +50,7 @@
     X(call_extra)                                                                                            \
     X(should_retry)                                                                                          \
     X(assignment)                                                                                            \
+    X(coroutine_task)                                                                                        \
     X(max_calls_reached)
 
 typedef enum wr_py_hook_name {
@@ -74,6 +75,7 @@ typedef struct wr_py_core {
     uint32_t views;        /* live buffers over the pool, which keep it mapped */
     uint32_t lookers;      /* threads inside wr_py_look_begin .. _end */
     bool forked;           /* this is a child that inherited a session */
+    bool works;            /* this process has run tasks: a submit may be one's child */
     uint64_t spin_ns;      /* of waits without the GIL */
     uint8_t id_prefix[16]; /* of this session's object ids */
     PyObject *module;      /* borrowed from sys.modules' life */
@@ -309,7 +311,7 @@ int wr_py_generator_pending(PyObject *generator);
 /* The session ends: closes what is open. */
 void wr_py_generators_shut(void);
 
-/* ---- Worker (task.c, worker.c) ---- */
+/* ---- Worker (task.c, children.c, worker.c) ---- */
 
 typedef struct wr_py_task {
     PyObject_HEAD wr_task task;
@@ -320,10 +322,19 @@ typedef struct wr_py_task {
     bool head_read, sealed, abandoned;
     bool readable;            /* the arguments are still lent */
     struct wr_py_task *outer; /* what this thread ran before */
+    wr_ref *children;         /* what it submitted, for a recursive cancel: handles without a count */
+    uint32_t child_count, child_limit, child_capacity;
+    struct wr_py_task *next_parent,
+        **parent_link; /* among the running tasks with children; NULL: not there */
 } wr_py_task;
 extern PyTypeObject *wr_py_task_type;
 /* The task this thread runs, or NULL. */
 wr_py_task *wr_py_task_current(void);
+/* The running task (of this thread, or of its coroutine) submitted `child`. Nothing is held: a handle whose object is gone
+ * is one that is done. O(1), amortized; forgotten when there is no memory. */
+void wr_py_task_note_child(wr_ref child);
+/* The task is done, or another begins in the same object. */
+void wr_py_task_forget_children(wr_py_task *task);
 
 enum { WR_PY_RAN = 0, WR_PY_LEFT = -1 };
 /* Calls the task's function and seals it: WR_PY_RAN. With `out` a coroutine or async generator is handed out
@@ -383,5 +394,6 @@ int wr_py_stream_add(PyObject *module);
 int wr_py_wait_add(PyObject *module);
 int wr_py_put_add(PyObject *module);
 int wr_py_task_add(PyObject *module);
+int wr_py_children_add(PyObject *module);
 int wr_py_worker_add(PyObject *module);
 int wr_py_record_add(PyObject *module);

@@ -32,6 +32,7 @@ wr_py_task *wr_py_task_new(void) {
     allocfunc alloc = (allocfunc)PyType_GetSlot(wr_py_task_type, Py_tp_alloc);
     wr_py_task *t = (wr_py_task *)alloc(wr_py_task_type, 0);
     if (t != NULL) {
+        wr_py.works = true;
         t->session = wr_py.session;
         t->sealed = true; /* until something is claimed */
     }
@@ -48,12 +49,15 @@ static void task_dealloc(PyObject *self) {
     }
     wr_py_loans_end(&t->loans);
     wr_py_loans_done(&t->loans);
+    wr_py_task_forget_children(t);
+    PyMem_Free(t->children);
     Py_XDECREF(t->extra);
     wr_py_free_object(self);
 }
 
 /* Makes room for the next claim in the same object. */
 void wr_py_task_reset(wr_py_task *t) {
+    wr_py_task_forget_children(t);
     Py_CLEAR(t->extra);
     t->head = (wr_py_args_head){.num_returns = 1};
     t->head_read = false;
@@ -172,6 +176,7 @@ static PyObject *call(wr_py_task *t, PyObject *callable) {
 /* ---- The end: encode; announce; drop the result; end the loans; seal ---- */
 
 static void mark_sealed(wr_py_task *t) {
+    wr_py_task_forget_children(t);
     t->sealed = true;
     t->readable = false;
 }
@@ -368,17 +373,17 @@ static bool finish_with_exception(wr_py_task *t) {
         PyException_SetTraceback(exception, traceback);
     }
     bool ours = false, packed = false;
+    const bool interrupt = PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt) != 0;
     if (!wr_py_task_is_live(t)) {
         mark_sealed(t);
-    } else if (PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt) &&
-               wr_worker_cancel_wanted(wr_py.client) == t->task.ref) {
+    } else if (interrupt && wr_worker_cancel_wanted(wr_py.client) == t->task.ref) {
         wr_error error = {.status = WR_E_CANCELLED};
         snprintf(error.text, sizeof error.text, "the task was cancelled while it ran");
         Py_CLEAR(type);
         Py_CLEAR(exception);
         Py_CLEAR(traceback);
         ours = seal_error(t, &error);
-    } else if (retried(t, exception)) {
+    } else if (!interrupt && retried(t, exception)) { /* its own KeyboardInterrupt counts as a cancel, too */
         ours = true;
     } else {
         packed = seal_packed(t, exception);

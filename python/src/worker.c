@@ -376,16 +376,6 @@ static PyObject *cancel_wanted(PyObject *module, PyObject *ignored) {
     return PyLong_FromUnsignedLongLong(wr_py.client != NULL ? wr_worker_cancel_wanted(wr_py.client) : 0);
 }
 
-/* Runs in the main thread, where Python runs signal handlers: between bytecodes of the task, if there is one.
- */
-static PyObject *cancel_is_current(PyObject *module, PyObject *ignored) {
-    (void)module;
-    (void)ignored;
-    const wr_py_task *task = wr_py_task_current();
-    return PyBool_FromLong(task != NULL && wr_py.client != NULL &&
-                           wr_worker_cancel_wanted(wr_py.client) == task->task.ref);
-}
-
 static PyMethodDef functions[] = {
     {"set_methods", set_methods, METH_O, NULL},
     {"run_worker", run_worker, METH_NOARGS, NULL},
@@ -395,7 +385,6 @@ static PyMethodDef functions[] = {
     {"claim", WR_PY_FUNCTION(claim), METH_VARARGS | METH_KEYWORDS, NULL},
     {"idle", idle, METH_VARARGS, NULL},
     {"cancel_wanted", cancel_wanted, METH_NOARGS, NULL},
-    {"cancel_is_current", cancel_is_current, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -61,6 +61,9 @@ Hooks (keyword of `set_hooks`: signature -> result):
         Worker, in `run_worker`: the assignment changed. Calls op "assignment", prepares
         environment and actor. An async or threaded actor runs its whole life inside this hook.
         True: `run_worker` returns NEXT_EXIT.
+    coroutine_task() -> Task | None
+        Worker, of an asyncio actor: whose call the running coroutine belongs to; asked when
+        something is submitted outside `Task.run`.
     max_calls_reached() -> None
         Worker: the function's max_calls is used up; `run_worker` returns NEXT_EXIT after this.
 """
@@ -499,8 +502,9 @@ def cancel_wanted() -> int:
     """Handle of the task that somebody asked this worker to cancel; 0: none. Safe in signal
     handlers."""
 
-def cancel_is_current() -> bool:
-    """Whether cancel_wanted names the task that the main thread runs: for the SIGINT handler."""
+def cancel_children(handle: int) -> list[int]:
+    """Ends what the running task `handle` submitted and nobody has begun; returns the handles of
+    what runs. Actors that it made are not among them."""
 
 def flush() -> bool:
     """Queues what overflowed a full ring; True: something is left. Waits, submits, worker loops

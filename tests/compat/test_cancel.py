@@ -222,6 +222,199 @@ def test_recursive():
     assert ray.get(ended.wait.remote(), timeout=60) is True
 
 
+@ray.remote(num_cpus=0)
+def endless(begin, end):
+    try:
+        ray.get(begin.send.remote())
+        while True:
+            time.sleep(0.01)
+    finally:
+        ray.get(end.send.remote())
+
+
+def test_recursive_reaches_children_that_nobody_names():
+    started, ended = Signal.remote(), Signal.remote()
+
+    @ray.remote(num_cpus=0)
+    def parent(begin, end):
+        ray.get([quick.options(num_cpus=0).remote() for _ in range(700)])
+        endless.remote(begin, end)
+        ray.get([quick.options(num_cpus=0).remote() for _ in range(700)])
+        while True:
+            time.sleep(0.01)
+
+    ref = parent.remote(started, ended)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    assert ray.get(ended.wait.remote(), timeout=60) is True
+
+
+def test_recursive_reaches_grandchildren():
+    started, ended = Signal.remote(), Signal.remote()
+
+    @ray.remote(num_cpus=0)
+    def child(begin, end):
+        endless.remote(begin, end)
+        while True:
+            time.sleep(0.01)
+
+    @ray.remote(num_cpus=0)
+    def parent(begin, end):
+        child.remote(begin, end)
+        while True:
+            time.sleep(0.01)
+
+    ref = parent.remote(started, ended)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    assert ray.get(ended.wait.remote(), timeout=60) is True
+
+
+def test_recursive_drops_queued_children():
+    blocker = busy(Signal.remote())
+    begun, tally = Signal.remote(), Tally.remote()
+
+    @ray.remote
+    def count(counter):
+        ray.get(counter.add.remote())
+
+    @ray.remote(num_cpus=0)
+    def parent(begin, counter):
+        children = [count.remote(counter) for _ in range(10)]
+        ray.get(begin.send.remote())
+        ray.get(children)
+
+    ref = parent.remote(begun, tally)
+    ray.get(begun.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    ray.cancel(blocker)
+    with pytest.raises(CANCELLED):
+        ray.get(blocker, timeout=60)
+    assert ray.get(quick.options(num_cpus=4).remote(), timeout=60) == 1
+    assert ray.get(tally.get.remote()) == 0
+
+
+def test_not_recursive_leaves_the_children():
+    started, ended, end = Signal.remote(), Signal.remote(), Signal.remote()
+
+    @ray.remote(num_cpus=0)
+    def child(begin, event, done):
+        ray.get(begin.send.remote())
+        ray.get(event.wait.remote())
+        ray.get(done.send.remote())
+
+    @ray.remote(num_cpus=0)
+    def parent(begin, event, done):
+        ray.get(child.remote(begin, event, done))
+
+    ref = parent.remote(started, end, ended)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref, recursive=False)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    ray.get(end.send.remote())
+    assert ray.get(ended.wait.remote(), timeout=60) is True
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_recursive_reaches_the_children_of_an_actor_call(threads):
+    started, ended = Signal.remote(), Signal.remote()
+
+    @ray.remote(max_concurrency=threads)
+    class A:
+        def run(self, begin, end):
+            endless.remote(begin, end)
+            while not ray.get_runtime_context().is_canceled():
+                time.sleep(0.001)
+
+    actor = A.remote()
+    ref = actor.run.remote(started, ended)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    assert ray.get(ended.wait.remote(), timeout=60) is True
+
+
+def test_recursive_reaches_the_children_of_an_async_call():
+    started, ended = Signal.remote(), Signal.remote()
+
+    @ray.remote
+    class A:
+        async def run(self, begin, end):
+            await asyncio.sleep(0)  # what follows runs on the event loop
+            endless.remote(begin, end)
+            await asyncio.sleep(1000)
+
+    actor = A.remote()
+    other = actor.run.remote(Signal.remote(), Signal.remote())
+    ref = actor.run.remote(started, ended)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    assert ray.get(ended.wait.remote(), timeout=60) is True
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
+    assert ray.wait([other], timeout=0)[0] == []
+    ray.cancel(other)
+
+
+def test_recursive_reaches_actor_calls():
+    begun = Signal.remote()
+
+    @ray.remote
+    class A:
+        def __init__(self):
+            self.seen = False
+
+        async def sleep(self, event):
+            await event.send.remote()
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                self.seen = True
+                raise
+
+        async def wait_until_seen(self):
+            while not self.seen:
+                await asyncio.sleep(0.001)
+            return True
+
+    @ray.remote(num_cpus=0)
+    def parent(actor, event):
+        actor.sleep.remote(event)
+        while True:
+            time.sleep(0.01)
+
+    actor = A.remote()
+    ref = parent.remote(actor, begun)
+    ray.get(begun.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    assert ray.get(actor.wait_until_seen.remote(), timeout=60) is True
+
+
+def test_many_calls_of_one_async_actor():
+    """Each is cancelled, though they are asked for faster than the actor can look."""
+
+    @ray.remote(max_concurrency=100)
+    class A:
+        async def sleep(self):
+            await asyncio.sleep(1000)
+
+        async def ping(self):
+            return True
+
+    actor = A.remote()
+    refs = [actor.sleep.remote() for _ in range(50)]
+    assert ray.get(actor.ping.remote(), timeout=60) is True
+    for ref in refs:
+        ray.cancel(ref)
+    for ref in refs:
+        with pytest.raises(CANCELLED):
+            ray.get(ref, timeout=60)
+
+
 def test_actor_call_force():
     begun, end = Signal.remote(), Signal.remote()
 
@@ -238,6 +431,27 @@ def test_actor_call_force():
         ray.cancel(ref, force=True)
     ray.get(end.send.remote())
     assert ray.get(ref, timeout=60) is None
+
+
+def test_actor_call_force_while_queued():
+    signal = Signal.remote()
+
+    @ray.remote
+    class A:
+        def wait(self, event):
+            return ray.get(event.wait.remote())
+
+        def quick(self):
+            return 1
+
+    actor = A.remote()
+    running = actor.wait.remote(signal)
+    ray.get(signal.wait_for_arrivals.remote(1))
+    queued = actor.quick.remote()
+    with pytest.raises(ValueError):
+        ray.cancel(queued, force=True)
+    ray.get(signal.send.remote())
+    assert ray.get([running, queued], timeout=60) == [True, 1]
 
 
 def test_actor_call_queued():

@@ -121,6 +121,22 @@ def test_group_from_a_task(cluster):
     assert len(caught) == 2
 
 
+def test_keyboard_interrupt_of_a_task(cluster):
+    @ray.remote(max_retries=2, retry_exceptions=True)
+    def f():
+        raise KeyboardInterrupt
+
+    @ray.remote
+    class A:
+        def m(self):
+            raise KeyboardInterrupt
+
+    for ref in (f.remote(), A.remote().m.remote()):
+        with pytest.raises(ray.exceptions.TaskCancelledError) as failed:
+            ray.get(ref, timeout=60)
+        assert isinstance(failed.value, ray.exceptions.RayTaskError)
+
+
 def test_worker_crash_says_how(cluster):
     import os
     import sys

@@ -8,7 +8,8 @@ from whipray import _core
 
 
 def cancelled(signum, frame):
-    if _core.cancel_is_current():
+    task = _core.current_task()
+    if task is not None and task.handle == _core.cancel_wanted():
         raise KeyboardInterrupt
 
 

@@ -515,6 +515,7 @@ void shell_worker_forget(wr_shell *sh, uint32_t worker) {
         w->fork->idle_since = wr_clock_ns();
     }
     sh->workers[worker] = NULL;
+    wr_free(w->cancels);
     wr_free(w);
 }
 

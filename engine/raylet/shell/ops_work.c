@@ -357,58 +357,80 @@ static wr_status bye(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_
     return WR_OK;
 }
 
+static shell_worker *worker_of_slot(wr_shell *sh, uint32_t slot, uint32_t *out_index) {
+    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
+        if (sh->workers[i] != NULL && sh->workers[i]->slot == slot) {
+            *out_index = i;
+            return sh->workers[i];
+        }
+    }
+    return NULL;
+}
+
+/* A Python worker takes SIGINT as the sign to fetch what it shall cancel, also in the middle of a sleep; others look at the
+ * word of their slot. */
+static void ask_to_cancel(shell_worker *w, uint64_t handle, bool recursive) {
+    for (uint32_t k = 0; k < w->cancel_count; k++) {
+        if (w->cancels[k].handle == handle) {
+            w->cancels[k].recursive |= recursive;
+            return;
+        }
+    }
+    if (w->cancel_count == SHELL_CANCELS_MAX) { /* it does not fetch them: the newest count */
+        memmove(w->cancels, w->cancels + 1, --w->cancel_count * sizeof *w->cancels);
+    }
+    shell_reserve((void **)&w->cancels, &w->cancel_capacity, w->cancel_count + 1, sizeof *w->cancels);
+    w->cancels[w->cancel_count++] = (struct shell_cancel){.handle = handle, .recursive = recursive};
+    shell_kill(w->proc, SIGINT);
+}
+
 static wr_status cancel(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                         wr_error *err) {
     (void)request, (void)conn;
     uint64_t handle;
-    uint32_t slot = 0, epoch = 0;
+    uint32_t slot = 0, epoch = 0, index = 0;
     WR_TRY(shell_want_handle(body, "handle", &handle, err));
-    bool runs = wr_cell_runner(sh->pool, handle, &slot, &epoch) && slot != WR_SLOT_RAYLET;
+    const bool force = wr_record_get_int(body, "force", 0) != 0;
+    if (force && wr_cell_is_actor_call(sh->pool, handle)) {
+        return WR_FAIL(err, WR_E_INVALID, "force=True is not possible for calls of actors");
+    }
+    const bool runs = wr_cell_runner(sh->pool, handle, &slot, &epoch) && slot != WR_SLOT_RAYLET;
     wr_record_int(&sh->w, "asked", runs);
     if (!runs) {
         return WR_OK;
     }
-    bool force = wr_record_get_int(body, "force", 0) != 0;
     if (!force) {
         wr_keeper_want_cancel(sh->keeper, slot, handle);
     }
-    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
-        shell_worker *w = sh->workers[i];
-        wr_core_worker_info info;
-        if (w == NULL || w->slot != slot || !wr_raylet_core_worker_info(sh->core, i, &info)) {
-            continue;
-        }
-        if (!force) { /* a Python worker takes SIGINT as the sign to look at the word, also in the middle of a sleep */
-            if (info.language == WR_LANGUAGE_PYTHON && w->proc != NULL) {
-                shell_kill(w->proc, SIGINT);
-            }
-        } else if (info.state == WR_CW_ACTOR) {
-            return WR_FAIL(err, WR_E_INVALID, "force=True is not possible for calls of actors");
-        } else {
-            w->cancelled = handle;
-            wr_raylet_core_worker_kill(sh->core, i, WR_E_CANCELLED, "the task was cancelled by force");
-        }
+    shell_worker *w = worker_of_slot(sh, slot, &index);
+    wr_core_worker_info info;
+    if (w == NULL || !wr_raylet_core_worker_info(sh->core, index, &info)) {
+        return WR_OK;
+    }
+    if (force) {
+        w->cancelled = handle;
+        wr_raylet_core_worker_kill(sh->core, index, WR_E_CANCELLED, "the task was cancelled by force");
+    } else if (info.language == WR_LANGUAGE_PYTHON && w->proc != NULL) {
+        ask_to_cancel(w, handle, wr_record_get_int(body, "recursive", 0) != 0);
     }
     return WR_OK;
 }
 
-/* The worker cancels what its task submitted by itself: it alone knows its children. Asked here, it is asked there. */
-static wr_status cancel_children(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
-                                 wr_error *err) {
-    (void)request, (void)conn;
-    uint64_t handle;
-    uint32_t slot, epoch;
-    WR_TRY(shell_want_handle(body, "handle", &handle, err));
-    if (wr_cell_runner(sh->pool, handle, &slot, &epoch) && slot != WR_SLOT_RAYLET) {
-        wr_keeper_want_cancel(sh->keeper, slot, handle);
-        for (uint32_t i = 0; i < sh->worker_capacity; i++) {
-            wr_core_worker_info info;
-            if (sh->workers[i] != NULL && sh->workers[i]->slot == slot && sh->workers[i]->proc != NULL &&
-                wr_raylet_core_worker_info(sh->core, i, &info) && info.language == WR_LANGUAGE_PYTHON) {
-                shell_kill(sh->workers[i]->proc, SIGINT);
-            }
-        }
+/* A recursive one is the worker's: it alone knows what its task submitted. */
+static wr_status cancels(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                         wr_error *err) {
+    (void)request, (void)body;
+    WR_TRY(shell_need_worker(conn, err));
+    shell_worker *w = sh->workers[conn->worker];
+    wr_record_list_begin(&sh->w, "tasks");
+    for (uint32_t k = 0; k < w->cancel_count; k++) {
+        wr_record_map_begin(&sh->w, NULL);
+        wr_record_int(&sh->w, "handle", (int64_t)w->cancels[k].handle);
+        wr_record_int(&sh->w, "recursive", w->cancels[k].recursive);
+        wr_record_map_end(&sh->w);
     }
+    wr_record_list_end(&sh->w);
+    w->cancel_count = 0;
     return WR_OK;
 }
 
@@ -420,7 +442,7 @@ const shell_op shell_ops_work[] = {
     {"function_get", function_get, true},
     {"assignment", assignment, true},
     {"cancel", cancel, true},
-    {"cancel_children", cancel_children, true},
+    {"cancels", cancels, true},
     {"fork_next", shell_fork_next, false},
     {"fork_done", shell_fork_done, false},
     {"fork_failed", shell_fork_failed, false},

@@ -25,7 +25,13 @@ typedef struct shell_conn shell_conn;
 typedef struct shell_proc shell_proc;
 typedef struct shell_fork shell_fork;
 
-enum { SHELL_COOKIE_BYTES = 16, SHELL_TEXT_MAX = 640, SHELL_LOG_TAIL_BYTES = 2048, SHELL_LOG_RING = 4096 };
+enum {
+    SHELL_COOKIE_BYTES = 16,
+    SHELL_TEXT_MAX = 640,
+    SHELL_LOG_TAIL_BYTES = 2048,
+    SHELL_LOG_RING = 4096,
+    SHELL_CANCELS_MAX = 4096
+};
 
 enum { GCS_RESTARTS_DEFAULT = 5, GCS_RESTARTS_LIMIT = 1000 };
 
@@ -70,6 +76,11 @@ typedef struct shell_worker {
     char out[WR_PATH_MAX], err[WR_PATH_MAX], first_out[WR_PATH_MAX], first_err[WR_PATH_MAX];
     bool named;         /* out and err have the pid; first_* go when it said hello */
     uint64_t cancelled; /* handle of the task that its killing cancels; 0: none */
+    struct shell_cancel {
+        uint64_t handle;
+        bool recursive;
+    } *cancels; /* which it has not fetched yet */
+    uint32_t cancel_count, cancel_capacity;
 } shell_worker;
 
 typedef struct shell_env_block { /* "NAME=VALUE" each, each name once */

@@ -75,6 +75,7 @@ class AsyncActor:
         self._bell = _Bell(self._loop, self._look)
         self._loop.add_signal_handler(signal.SIGINT, self._on_cancel)
         self._life = worker_main
+        _core.set_hooks(coroutine_task=in_coroutine.get)
         self._loop.call_soon(self._look)  # not before the loop runs: sync methods ask for it
         try:
             self._loop.run_until_complete(self._done)
@@ -178,13 +179,10 @@ class AsyncActor:
             await items.aclose()
 
     def _on_cancel(self) -> None:
-        wanted = _core.cancel_wanted()
-        if not wanted:
-            return
-        self._life._life.cancels.append(wanted)
-        running = self._running.get(wanted)
-        if running is not None:
-            running.cancel()
+        for handle in self._life.take_cancels():
+            running = self._running.get(handle)
+            if running is not None:
+                running.cancel()
 
     # ---- The end ----
 

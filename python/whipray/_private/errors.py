@@ -10,8 +10,10 @@ import types
 from collections.abc import Callable
 from typing import Any, Final
 
+from whipray import _core
 from whipray import exceptions as ex
 from whipray._private import serialization
+from whipray._private.ids import TaskID
 
 CONSTRUCTOR_FAILED: Final = "the constructor of "
 """What the text of an actor's death begins with when its constructor raised."""
@@ -184,6 +186,8 @@ def pack_error(error: BaseException, task_name: str | None) -> tuple[Any, ...]:
         text = format_error(error)
     except Exception as broken:  # a __str__ of the user that raises
         text = f"{type(error).__name__} (its text could not be made: {broken!r})"
+    if isinstance(cause, KeyboardInterrupt):  # raised by the task itself: it counts as cancelled
+        cause = _interrupted(task_name)
     try:
         if type(cause).__module__ == "builtins" and not cause.__dict__:
             pickled = pickle.dumps(cause, serialization.PROTOCOL)
@@ -207,6 +211,13 @@ def pack_error(error: BaseException, task_name: str | None) -> tuple[Any, ...]:
         Origin.node_ip,
         shown,
         Origin.actor_id,
+    )
+
+
+def _interrupted(task_name: str) -> ex.TaskCancelledError:
+    task_id = _core.current_task_id()
+    return ex.TaskCancelledError(
+        TaskID(task_id) if task_id else None, f"{task_name} raised KeyboardInterrupt"
     )
 
 

@@ -38,6 +38,8 @@ logger = logging.getLogger("whipray")
 
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CANCELS_KEPT: Final = 1024
+CANCELS_SECONDS: Final = 2.0
+"""How long the handler of a cancel waits for the raylet."""
 
 
 class ActorExit(SystemExit):
@@ -55,8 +57,6 @@ class _Life:
         self.exit_code = 0
         self.cancels: collections.deque[int] = collections.deque(maxlen=CANCELS_KEPT)
         self.interrupted = 0
-        self.waited_for: list[Any] = []
-        self.warn_about_get = False
         self.warned_about_get = False
 
 
@@ -74,92 +74,56 @@ def was_cancel_asked(handle: int) -> bool:
     return handle in _life.cancels or _core.cancel_wanted() == handle
 
 
-def _on_interrupt(number: int, stack: types.FrameType | None) -> None:
-    """SIGINT: the raylet's sign that a task is to be cancelled.
+def take_cancels() -> list[int]:
+    """Fetch what this process is to cancel, and cancel what those tasks have submitted.
 
-    It may arrive after the task: only the one that is wanted is interrupted.
+    For the handler of SIGINT, the raylet's sign that there is something.
+
+    Returns
+    -------
+    list of int
+        Handles of tasks, which may be done already.
     """
     wanted = _core.cancel_wanted()
-    if not wanted or wanted == _life.interrupted:
+    if not wanted or sessions.current() is None:
+        return []
+    try:
+        tasks = sessions.call("cancels", timeout=CANCELS_SECONDS)["tasks"]
+        orders = {sessions.handle_of(task, "handle"): bool(task["recursive"]) for task in tasks}
+    except Exception:  # the interrupted code is in a call that the raylet has not answered yet
+        orders = {wanted: True}
+    _life.cancels.extend(orders)
+    for handle, recursive in orders.items():
+        for child in _core.cancel_children(handle) if recursive else ():
+            with contextlib.suppress(Exception):
+                sessions.call("cancel", CANCELS_SECONDS, handle=child, force=0, recursive=1)
+    return list(orders)
+
+
+def _on_interrupt(number: int, stack: types.FrameType | None) -> None:
+    """SIGINT: a task is to be cancelled; only the one that is meant is interrupted, once."""
+    asked = take_cancels()
+    task = _core.current_task()
+    if _life.instance is not None or task is None or task.handle not in asked:
         return
-    _life.cancels.append(wanted)
-    if _life.instance is None and _core.cancel_is_current():
-        _life.interrupted = wanted  # once: what the task does about it is not interrupted again
-        _cancel_children(stack)
+    if task.handle != _life.interrupted:  # what it does about it is not interrupted again
+        _life.interrupted = task.handle
         raise KeyboardInterrupt
 
 
-def _cancel_children(frame: types.FrameType | None) -> None:
-    """Cancel what the interrupted task started, as far as its variables still name it."""
-    from whipray._private.calls import cancel
-
-    for ref in _refs_in(frame):
-        with contextlib.suppress(Exception):
-            if _core.cancel_local(ref)[0] != "done":
-                cancel(ref)
-
-
-def _refs_in(frame: types.FrameType | None) -> list[Any]:
-    """References in the variables of a call stack, and those that `get` or `wait` waits for."""
-    found: list[Any] = []
-    values: list[Any] = list(_life.waited_for)
-    while frame is not None:
-        values += frame.f_locals.values()
-        frame = frame.f_back
-    for value in values:
-        if isinstance(value, dict):
-            items = list(value.values())
-        else:
-            items = list(value) if isinstance(value, (list, tuple, set)) else [value]
-        for item in items:
-            if isinstance(item, _core.ObjectRef):
-                found.append(item)
-            elif isinstance(item, _core.ObjectRefGenerator):
-                found.append(item.completed())
-    return found
-
-
-def _note_waits() -> None:
-    """Let `get` and `wait` note, in the main thread, what they wait for: a cancel may ask."""
+def _install_get_warning() -> None:
+    """Make `get` say once, in an asyncio actor, that it blocks the event loop."""
     import whipray
 
-    plain_get, plain_wait = _core.get, _core.wait
-    main = threading.get_ident()
-    noted = _life.waited_for
+    plain_get = _core.get
 
     @functools.wraps(plain_get)
     def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
-        if _life.warn_about_get and not _life.warned_about_get:
+        if not _life.warned_about_get:
             _warn_about_blocking_get()
-        if threading.get_ident() != main:
-            return plain_get(refs, timeout=timeout)
-        noted.append(refs)
-        try:
-            return plain_get(refs, timeout=timeout)
-        finally:
-            noted.pop()
-
-    @functools.wraps(plain_wait)
-    def wait(
-        refs: list[Any],
-        *,
-        num_returns: int = 1,
-        timeout: float | None = None,
-        fetch_local: bool = True,
-    ) -> tuple[list[Any], list[Any]]:
-        in_main = threading.get_ident() == main
-        if in_main:
-            noted.append(refs)
-        try:
-            return plain_wait(
-                refs, num_returns=num_returns, timeout=timeout, fetch_local=fetch_local
-            )
-        finally:
-            if in_main:
-                noted.pop()
+        return plain_get(refs, timeout=timeout)
 
     whipray.get = get
-    whipray.wait = wait
 
 
 def _warn_about_blocking_get() -> None:
@@ -280,11 +244,10 @@ def _construct(session: sessions.Session, reply: dict[str, Any]) -> bool:
     label = assignment.class_name
     task = None
     try:
+        if assignment.asyncio and config.flag("WARN_BLOCKING_GET_INSIDE_ASYNC", True):
+            _install_get_warning()  # before the class is loaded, which may import it
         cls, label, _ = _load_function(int(reply["function"]))
         _life.actor_class = cls
-        _life.warn_about_get = assignment.asyncio and config.flag(
-            "WARN_BLOCKING_GET_INSIDE_ASYNC", True
-        )
         task = _core.claim(sessions.handle_of(reply, "ctor"))
         while task is None:  # its arguments are not there yet
             _core.idle()
@@ -516,7 +479,6 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
         max_calls_reached=lambda: None,
     )
     signal.signal(signal.SIGINT, _on_interrupt)
-    _note_waits()
     hello = _core.pack({"cookie": cookie})
     try:
         welcome = _core.unpack(_core.connect(_core.KIND_WORKER, socket_path, token, hello))

@@ -84,6 +84,20 @@ TEST_F(Tasks, ATaskGoesFromReadyToRunningToSealedToFree) {
     EXPECT_EQ("", node.AtRest(All()));
 }
 
+TEST_F(Tasks, ACallOfAnActorIsToldFromATaskUntilItIsDone) {
+    const wr_handle task = driver->Submit(port, 1, 1), call = driver->Submit(calls, 1, 1),
+                    put = driver->Put(1);
+    EXPECT_FALSE(wr_cell_is_actor_call(node.pool, task));
+    EXPECT_FALSE(wr_cell_is_actor_call(node.pool, put));
+    EXPECT_TRUE(wr_cell_is_actor_call(node.pool, call));
+    EXPECT_FALSE(wr_cell_is_actor_call(node.pool, call + (1ull << 32))) << "another life of the cell";
+    wr_claim c;
+    ASSERT_TRUE(actor->Take(&c));
+    EXPECT_TRUE(wr_cell_is_actor_call(node.pool, call)) << "running";
+    EXPECT_TRUE(actor->Seal(c, 1));
+    EXPECT_FALSE(wr_cell_is_actor_call(node.pool, call)) << "done: a cancel of it has no effect";
+}
+
 TEST_F(Tasks, AHandleOfAnEarlierLifeOfTheCellIsNobody) {
     wr_handle old = driver->Put(1);
     driver->Unref(old);
