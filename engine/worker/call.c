@@ -11,16 +11,19 @@ enum {
     CALL_FLAGS = WR_CALL_STREAM | WR_CALL_PARKED | WR_CALL_RETRY_ERRORS
 };
 
-static wr_status port_refuse(wr_client *client, uint16_t port, wr_port_state state, wr_ref cause,
+static wr_status port_refuse(wr_client *client, const wr_call *call, wr_port_state state, wr_ref cause,
                              wr_error *err) {
     if (state == WR_PORT_DEAD) {
         wr_error why = {0};
         wr_client_quote(client, cause, &why);
         wr_status status = WR_FAIL(err, WR_E_ACTOR_DIED, "%s", why.text);
+        if ((call->function & WR_METHOD) != 0) {
+            status = WR_FAIL(err, WR_E_ACTOR_DIED, "method %u: %s", call->function & ~WR_METHOD, why.text);
+        }
         wr_error_hint(err, "%s", why.hint);
         return status;
     }
-    return WR_FAIL(err, WR_E_INVALID, "call: port %u is closed", (unsigned)port);
+    return WR_FAIL(err, WR_E_INVALID, "call: port %u is closed", (unsigned)call->port);
 }
 
 static wr_status call_check(wr_client *client, const wr_call *call, wr_error *err) {
@@ -47,7 +50,7 @@ static wr_status call_check(wr_client *client, const wr_call *call, wr_error *er
     wr_ref cause = 0;
     const wr_port_state state = wr_proc_port_state(client->proc, (uint16_t)call->port, &cause);
     if (WR_UNLIKELY(state == WR_PORT_DEAD || state == WR_PORT_CLOSED)) {
-        return port_refuse(client, (uint16_t)call->port, state, cause, err);
+        return port_refuse(client, call, state, cause, err);
     }
     return WR_OK;
 }

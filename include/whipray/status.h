@@ -33,7 +33,7 @@ typedef enum wr_status {
 #undef WR_STATUS
 } wr_status;
 
-enum { WR_ERROR_TEXT_MAX = 768, WR_ERROR_HINT_MAX = 256 };
+enum { WR_ERROR_TEXT_MAX = 2048, WR_ERROR_HINT_MAX = 256 };
 
 /* Fixed size, no ownership: may live on the stack and be copied. A zeroed one means "no error". */
 typedef struct wr_error {

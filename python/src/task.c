@@ -281,7 +281,8 @@ static PyObject *items_of(PyObject *value, int32_t num_returns) {
 }
 
 static bool finish_with_value(wr_py_task *t, PyObject *value) {
-    wr_error error = {0};
+    wr_error error;
+    error.status = WR_OK; /* the rest is filled only by a failure */
     int status;
     if (WR_LIKELY(t->head.num_returns == 1)) {
         status = store_items(t, WR_KIND_VALUE, &value, 1, &error);

@@ -16,7 +16,8 @@ int wr_py_task_yield(wr_py_task *t, PyObject *value, bool wait) {
             break;
         }
         const wr_value stored = wr_py_sink_value(sink);
-        wr_error error = {0};
+        wr_error error;
+        error.status = WR_OK; /* the rest is filled only by a failure */
         wr_status status = wr_task_yield(wr_py.client, &t->task, WR_KIND_VALUE, &stored, &error);
         if (WR_LIKELY(status == WR_OK)) {
             break;

@@ -19,7 +19,7 @@ from whipray._private.actor_meta import (
     lean_methods,
     methods_of,
 )
-from whipray._private.errors import pack_error, status_of, system_error
+from whipray._private.errors import pack_error, remember_actor, status_of, system_error
 from whipray._private.ids import ActorID
 from whipray._private.suggest import nearest
 from whipray.exceptions import (
@@ -260,6 +260,7 @@ def make_handle(
     """Make a handle; `ref` None makes a weak one."""
     session = sessions.require()
     info = ActorInfo(meta, actor_id, port, session.number)
+    remember_actor(actor_id, port, meta)
     made = ActorHandle(_core.ActorCore(handle, ref, info), meta.table)
     if ref is None:
         for name in meta.methods:

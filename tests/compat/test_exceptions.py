@@ -156,20 +156,113 @@ def test_worker_crash_says_how(cluster):
         assert "last words" in text and "last complaint" in text
 
 
-def test_an_actors_crash_says_how(cluster):
+def test_a_crash_shows_the_last_lines_and_where_the_rest_is(cluster):
     import os
     import sys
 
-    @ray.remote
-    class Dies:
-        def die(self):
-            print("last words")
-            os.kill(os.getpid(), 9)
+    @ray.remote(max_retries=0)
+    def die():
+        for n in range(2000):
+            print(f"said {n}.")
+            print(f"complained {n}.", file=sys.stderr)
+        os.kill(os.getpid(), 9)
 
+    with pytest.raises(exceptions.WorkerCrashedError) as caught:
+        ray.get(die.remote(), timeout=60)
+    if "whipray.compat" not in sys.modules:
+        return
+    text = str(caught.value)
+    for n in range(1990, 2000):
+        assert f"said {n}." in text and f"complained {n}." in text
+    assert "said 1989." not in text
+    assert text.index("complained") < text.index("said")
+    paths = [word.rstrip("):") for word in text.split() if word.startswith("/")]
+    assert [os.path.splitext(path)[1] for path in paths] == [".err", ".out"]
+    assert "said 5." in open(paths[1]).read()
+
+
+class _Dies:
+    def die(self):
+        import os
+
+        print("last words")
+        os.kill(os.getpid(), 9)
+
+    def wait(self):
+        import time
+
+        time.sleep(1000)
+
+    def leave(self):
+        ray.actor.exit_actor()
+
+    def pid(self):
+        import os
+
+        return os.getpid()
+
+
+def _died(ref, actor):
     with pytest.raises(exceptions.ActorDiedError) as caught:
-        ray.get(Dies.remote().die.remote(), timeout=60)
+        ray.get(ref, timeout=60)
+    assert caught.value.actor_id == actor._actor_id.hex()
+    text = str(caught.value)
+    assert actor._actor_id.hex() in text
+    return text
+
+
+def test_an_actors_crash_says_how(cluster):
+    import sys
+
+    actor = ray.remote(_Dies).options(name="mortal", namespace="place").remote()
+    pid = ray.get(actor.pid.remote())
+    in_flight = _died(actor.die.remote(), actor)
+    later = _died(actor.pid.remote(), actor)
+    assert "mortal" in in_flight and "place" in in_flight and str(pid) in in_flight
     if "whipray.compat" in sys.modules:
-        assert "SIGKILL" in str(caught.value) and "last words" in str(caught.value)
+        assert "_Dies.die" in in_flight and "_Dies.pid" in later
+        for text in (in_flight, later):
+            assert "SIGKILL" in text and "last words" in text
+
+
+def test_a_killed_actor_says_so(cluster):
+    import sys
+
+    actor = ray.remote(_Dies).remote()
+    pid = ray.get(actor.pid.remote())
+    running = actor.wait.remote()
+    ray.kill(actor)
+    text = _died(running, actor)
+    assert "kill" in text
+    if "whipray.compat" in sys.modules:
+        assert "_Dies.wait" in text and str(pid) in text
+        assert "_Dies.pid" in _died(actor.pid.remote(), actor)
+
+
+def test_an_actor_that_left_says_so(cluster):
+    actor = ray.remote(_Dies).remote()
+    assert "exit_actor" in _died(actor.leave.remote(), actor)
+
+
+def test_an_unavailable_actor_is_named(cluster):
+    actor = ray.remote(_Dies).options(max_restarts=1).remote()
+    with pytest.raises(exceptions.ActorUnavailableError) as caught:
+        ray.get(actor.die.remote(), timeout=60)
+    assert caught.value.actor_id == actor._actor_id.hex()
+
+
+def test_a_failed_constructor_is_named(cluster):
+    @ray.remote
+    class Bad:
+        def __init__(self):
+            raise ValueError("not today")
+
+        def m(self):
+            return 1
+
+    actor = Bad.remote()
+    text = _died(actor.m.remote(), actor)
+    assert "Bad" in text and "not today" in text
 
 
 def test_a_traceback_names_the_users_file_and_shows_the_line(cluster):

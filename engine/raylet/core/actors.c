@@ -113,6 +113,24 @@ wr_status wr_raylet_core_actor_create(wr_raylet_core *core, wr_time_ns now, uint
 
 /* ---- The end ---- */
 
+char *core_actor_text(const core_actor *a, const char *why) {
+    char id[2 * WR_ACTOR_ID_BYTES + 1], pid[24] = "", restarts[40] = "";
+    wr_hex_encode(a->spec.id.bytes, WR_ACTOR_ID_BYTES, id);
+    const int process = a->worker != NULL ? a->worker->pid : a->pid;
+    if (process != 0) {
+        snprintf(pid, sizeof pid, ", pid=%d", process);
+    }
+    if (a->restarts > 0) {
+        snprintf(restarts, sizeof restarts, ", restarts=%u", a->restarts);
+    }
+    const bool named = a->spec.name[0] != 0;
+    char text[WR_ERROR_TEXT_MAX];
+    snprintf(text, sizeof text, "actor %s (actor_id=%s%s%s%s%s%s%s): %s", a->spec.class_name, id,
+             named ? ", name=" : "", a->spec.name, named ? ", namespace=" : "",
+             named ? a->spec.name_space : "", pid, restarts, why);
+    return core_text(text);
+}
+
 void core_actor_end(wr_raylet_core *core, core_actor *a, wr_status status, const char *text, bool job_gone) {
     if (a->state == WR_ACTOR_DEAD) {
         return;
@@ -134,12 +152,14 @@ void core_actor_end(wr_raylet_core *core, core_actor *a, wr_status status, const
                   : status == WR_E_UNSCHEDULABLE ? WR_E_UNSCHEDULABLE
                                                  : WR_E_ACTOR_DIED;
     cmd->flag = job_gone;
-    core_cmd_text(cmd, a->text);
+    char *shown = core_actor_text(a, a->text);
+    core_cmd_text(cmd, shown);
     core_cmd(core, WR_CMD_DROP)->handle = a->spec.ctor;
     if (a->ticket != 0) {
-        core_reply(core, a->ticket, WR_E_ACTOR_DIED, WR_CORE_NONE, false, a->text);
+        core_reply(core, a->ticket, WR_E_ACTOR_DIED, WR_CORE_NONE, false, shown);
         a->ticket = 0;
     }
+    wr_free(shown);
     if (a->spec.detached) { /* from now on its last handle frees it */
         wr_core_cmd *watch = core_cmd(core, WR_CMD_WATCH);
         watch->handle = a->spec.handle;
@@ -189,6 +209,7 @@ bool core_actor_restarts(const core_actor *a, const core_worker *w) {
 void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a, core_worker *w,
                             const char *text) {
     bool restarts = core_actor_restarts(a, w);
+    a->pid = w->pid != 0 ? w->pid : a->pid;
     a->ready = false;
     a->placing_since = now;
     wr_status status = w->killed ? w->kill_status : w->intended ? WR_E_ACTOR_DIED : WR_E_WORKER_DIED;

@@ -74,6 +74,7 @@ struct core_actor {
     bool ready, unheld, draining, no_restart, silent /* no ENDED wanted */, final /* do not restart */;
     wr_time_ns placing_since;
     uint32_t status;
+    int pid;    /* of the process that it had last; 0: none yet */
     char *text; /* owned: why it is dead, or why it waits */
 };
 
@@ -259,6 +260,8 @@ void core_actor_place(wr_raylet_core *core, wr_time_ns now);
 void core_actor_worker_dead(wr_raylet_core *core, wr_time_ns now, core_actor *a, core_worker *w,
                             const char *text);
 bool core_actor_restarts(const core_actor *a, const core_worker *w);
+/* Which actor it is, and why it is not there: what those who call it read. Owned by the caller. */
+char *core_actor_text(const core_actor *a, const char *why);
 void core_actor_end(wr_raylet_core *core, core_actor *a, wr_status status, const char *text, bool job_gone);
 void core_actor_free_if_done(wr_raylet_core *core, core_actor *a);
 void core_actor_free(core_actor *a);

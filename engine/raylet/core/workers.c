@@ -308,9 +308,12 @@ static void slot_dead(wr_raylet_core *core, const core_worker *w, const char *te
     cmd->flag = restarts;
     cmd->job = w->job;
     bool left = w->actor != NULL && w->intended;
-    core_cmd_text(cmd, w->kill_text != NULL && (w->killed || left) ? w->kill_text
-                       : left                                      ? "it left by exit_actor()"
-                                                                   : text);
+    const char *why = w->kill_text != NULL && (w->killed || left) ? w->kill_text
+                      : left                                      ? "it left by exit_actor()"
+                                                                  : text;
+    char *shown = w->actor != NULL ? core_actor_text(w->actor, why) : NULL;
+    core_cmd_text(cmd, shown != NULL ? shown : why);
+    wr_free(shown);
 }
 
 /* A pool whose workers cannot be started must not keep its tasks waiting for ever. */

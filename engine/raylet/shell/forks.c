@@ -345,7 +345,7 @@ void shell_fork_died(wr_shell *sh, shell_fork *fork) {
         forget_server(sh, fork);
         return;
     }
-    shell_death_text(fork->proc, fork->log, sh->spawn_text, sizeof sh->spawn_text);
+    shell_death_text(fork->proc, fork->log, NULL, sh->spawn_text, sizeof sh->spawn_text);
     WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->spawn_text);
     shell_proc_close(fork->proc);
     fork->proc = NULL;

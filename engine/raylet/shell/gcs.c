@@ -126,7 +126,7 @@ void shell_gcs_died(wr_shell *sh) {
     if (wr_paths_join(sh->args.session_dir, "logs/gcs_server.out", log, NULL) != WR_OK) {
         log[0] = 0;
     }
-    shell_death_text(sh->gcs, log, text, sizeof text);
+    shell_death_text(sh->gcs, log, NULL, text, sizeof text);
     shell_proc_close(sh->gcs);
     sh->gcs = NULL;
     if (sh->ending) {

@@ -37,17 +37,6 @@ void shell_proc_close(shell_proc *proc) {
     close(proc->pidfd);
 }
 
-/* What a worker printed last; the text has the end of its stderr already. */
-static void add_printed(char *text, size_t size, const char *path) {
-    char last[SHELL_TEXT_MAX / 4];
-    size_t used = strlen(text);
-    shell_log_last(path, last, sizeof last);
-    if (last[0] != 0) {
-        snprintf(text + used, size - used, "%sits last lines of stdout:\n%s",
-                 strchr(text, '\n') != NULL ? "\n" : "; ", last);
-    }
-}
-
 /* The process is gone and all that can be known of it is known. */
 static void settle(shell_proc *proc) {
     wr_shell *sh = proc->shell;
@@ -58,8 +47,7 @@ static void settle(shell_proc *proc) {
     case PROC_WORKER:
         w = proc->worker < sh->worker_capacity ? sh->workers[proc->worker] : NULL;
         if (w != NULL && w->proc == proc) {
-            shell_death_text(proc, w->err, text, sizeof text);
-            add_printed(text, sizeof text, w->out);
+            shell_death_text(proc, w->err, w->out, text, sizeof text);
             shell_logs_dead(sh, proc->pid);
             uint32_t worker = proc->worker;
             w->proc = NULL;
@@ -181,8 +169,17 @@ void shell_kill(const shell_proc *proc, int signal) {
     }
 }
 
-void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t size) {
-    char how[128], last[SHELL_TEXT_MAX / 2] = "";
+static void add_lines(char *out, size_t size, const char *stream, const char *path, const char *lines) {
+    const size_t used = strlen(out);
+    if (lines[0] != 0) {
+        snprintf(out + used, size - used, "\nits last lines of %s (all of them: %s):\n%s", stream, path,
+                 lines);
+    }
+}
+
+void shell_death_text(const shell_proc *proc, const char *err, const char *out_file, char *out, size_t size) {
+    enum { LINES_BYTES = 1024, PRINTED_BYTES = 320 /* of them are left to stdout, if it has so many */ };
+    char printed[LINES_BYTES + 1] = "", complained[LINES_BYTES + 1] = "", how[128];
     if (!proc->status_known) {
         snprintf(how, sizeof how, "ended");
     } else if (WIFSIGNALED(proc->status)) {
@@ -191,12 +188,19 @@ void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t
     } else {
         snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(proc->status));
     }
-    if (log != NULL && log[0] != 0) {
-        shell_log_last(log, last, sizeof last);
-    }
     static const char *const kinds[] = {"driver", "worker", "fork server", "GCS"};
-    snprintf(out, size, "the %s process (pid %d) %s%s%s", kinds[proc->kind], proc->pid, how,
-             last[0] != 0 ? "; its last lines of output:\n" : "", last);
+    snprintf(out, size, "the %s process (pid %d) %s", kinds[proc->kind], proc->pid, how);
+    if (out_file != NULL && out_file[0] != 0) {
+        shell_log_last(out_file, printed, PRINTED_BYTES + 1);
+    }
+    if (err != NULL && err[0] != 0) {
+        shell_log_last(err, complained, LINES_BYTES - strlen(printed) + 1);
+    }
+    if (out_file != NULL && out_file[0] != 0) { /* what stderr leaves */
+        shell_log_last(out_file, printed, LINES_BYTES - strlen(complained) + 1);
+    }
+    add_lines(out, size, "stderr", err, complained);
+    add_lines(out, size, "stdout", out_file, printed);
 }
 
 static void child_exec(char *const argv[], char *const envp[], const char *out, const char *err,

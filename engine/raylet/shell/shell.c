@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define METHOD_BIT 0x80000000u /* WR_METHOD of the public header */
 #define END_PATIENCE_NS                                                                                      \
     (120ull * 1000 * 1000) /* from SIGTERM of the GCS to its SIGKILL, and to the loop's end */
 
@@ -38,26 +39,31 @@ static void lost(void *arg, wr_handle handle, uint32_t function, wr_lost_reason 
         function != 0 && function <= sh->function_count && sh->functions[function - 1].name != NULL
             ? sh->functions[function - 1].name
             : NULL;
+    char method[32] = ""; /* whose name the caller knows */
+    if ((function & METHOD_BIT) != 0) {
+        snprintf(method, sizeof method, "method %u: ", function & ~METHOD_BIT);
+    }
     switch (reason) {
     case WR_LOST_OWNER_DIED:
         WR_FAIL(&err, WR_E_OWNER_DIED, "the process that submitted it has died: %s", sh->lost_text);
         break;
     case WR_LOST_ACTOR_RESTARTING:
         WR_FAIL(&err, WR_E_ACTOR_UNAVAILABLE,
-                "the actor's process ended and is being restarted; the call may have run: %s", sh->lost_text);
+                "%sthe actor's process ended and is being restarted; the call may have run: %s", method,
+                sh->lost_text);
         break;
     case WR_LOST_ACTOR_DIED:
         WR_FAIL(&err,
                 sh->lost_status == WR_E_PG_REMOVED || sh->lost_status == WR_E_UNSCHEDULABLE ? sh->lost_status
                                                                                             : WR_E_ACTOR_DIED,
-                "%s", sh->lost_text);
+                "%s%s", method, sh->lost_text);
         break;
     default:
         if (w != NULL && w->cancelled == handle) {
             WR_FAIL(&err, WR_E_CANCELLED, "the task was cancelled by force");
         } else if (sh->lost_status == WR_E_WORKER_DIED) {
-            WR_FAIL(&err, WR_E_WORKER_DIED, "%s%s%s (attempt %u was the last)", name != NULL ? name : "",
-                    name != NULL ? ": " : "", sh->lost_text, attempt + 1);
+            WR_FAIL(&err, WR_E_WORKER_DIED, "%s%sattempt %u was the last: %s", name != NULL ? name : "",
+                    name != NULL ? ": " : "", attempt + 1, sh->lost_text);
         } else {
             WR_FAIL(&err, sh->lost_status, "%s", sh->lost_text);
         }

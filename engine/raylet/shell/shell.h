@@ -27,8 +27,8 @@ typedef struct shell_fork shell_fork;
 
 enum {
     SHELL_COOKIE_BYTES = 16,
-    SHELL_TEXT_MAX = 640,
-    SHELL_LOG_TAIL_BYTES = 2048,
+    SHELL_TEXT_MAX = 1792,
+    SHELL_LOG_TAIL_BYTES = 4096,
     SHELL_LOG_RING = 4096,
     SHELL_CANCELS_MAX = 4096
 };
@@ -322,7 +322,8 @@ void shell_procs_tick(wr_shell *sh);
 void shell_kill(const shell_proc *proc, int signal);
 /* fork and exec with PDEATHSIG; log: file for stdout and stderr, NULL: out and err are given. */
 int shell_exec(char *const argv[], char *const envp[], const char *out, const char *err, const char *cwd);
-void shell_death_text(const shell_proc *proc, const char *log, char *out, size_t size);
+/* How a process ended, and the last lines of its files: `err` first, which counts for more (either may be NULL). */
+void shell_death_text(const shell_proc *proc, const char *err, const char *out_file, char *out, size_t size);
 
 /* ---- forks.c: fork servers and workers ---- */
 /* The server of a job's interpreter with that environment, started if need be; job NULL: the default one. */
@@ -357,7 +358,8 @@ void shell_logs_dead(wr_shell *sh, int pid);
 void shell_logs_tick(wr_shell *sh);
 wr_status shell_log_poll(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                          wr_error *err);
-void shell_log_last(const char *path, char *out, size_t size); /* last lines of a file */
+/* The last lines of a file, without the marks that name tasks; empty: there are none. */
+void shell_log_last(const char *path, char *out, size_t size);
 
 /* Reads what drivers wait for to the end of a file that is about to be emptied. */
 void shell_logs_before_cut(wr_shell *sh, const char *path);

@@ -16,7 +16,7 @@ from whipray._private import serialization
 from whipray._private.ids import TaskID
 
 CONSTRUCTOR_FAILED: Final = "the constructor of "
-"""What the text of an actor's death begins with when its constructor raised."""
+"""What the text of an actor's death has in it when its constructor raised."""
 
 PAYLOAD_VERSION: Final = 1
 SYSTEM_PAYLOAD: Final = 0
@@ -34,10 +34,48 @@ def _lost(cls: type[ex.ObjectLostError]) -> Callable[[str], BaseException]:
     return make
 
 
+_actors: dict[int, tuple[str, Any]] = {}
+"""Of each port, the actor that had it last: its hex id and its `ActorMeta`."""
+
+
+def remember_actor(actor_id: bytes, port: int, meta: Any) -> None:
+    """Note whose methods the calls of a port are, for errors that come after its last handle."""
+    _actors[port] = (actor_id.hex(), meta)
+
+
+def _method_name(actor_id: str, index: int) -> str:
+    """``Class.method`` of an actor that this process had a handle of, or an empty text."""
+    for known, meta in _actors.values():
+        if known == actor_id:
+            for name, info in meta.methods.items():
+                if info.index == index:
+                    return f"{meta.class_name}.{name}"
+    return ""
+
+
+_ACTOR_ID: Final = re.compile(r"\(actor_id=([0-9a-f]+)")
+_METHOD: Final = re.compile(r"method (\d+): ")
+
+
+def _about_actor(text: str) -> tuple[str | None, str]:
+    """The actor that an error is about, and its text with the name of the method in it."""
+    found = _ACTOR_ID.search(text)
+    actor_id = found.group(1) if found is not None else None
+    method = _METHOD.match(text)
+    if actor_id is None or method is None:
+        return actor_id, text
+    name = _method_name(actor_id, int(method.group(1)))
+    return actor_id, f"{name}: {text[method.end() :]}" if name else text
+
+
 def _actor_died(text: str) -> BaseException:
-    return ex.ActorDiedError(
-        error_msg=text, actor_init_failed=text.lower().startswith(CONSTRUCTOR_FAILED)
-    )
+    actor_id, said = _about_actor(text)
+    return ex.ActorDiedError(actor_id, said, actor_init_failed=CONSTRUCTOR_FAILED in said)
+
+
+def _actor_unavailable(text: str) -> BaseException:
+    actor_id, said = _about_actor(text)
+    return ex.ActorUnavailableError(said, actor_id)
 
 
 def _cancelled(text: str) -> BaseException:
@@ -66,7 +104,7 @@ _BY_STATUS: Final[dict[str, Callable[[str], BaseException]]] = {
     "TASK_FAILED": ex.RaySystemError,
     "WORKER_DIED": ex.WorkerCrashedError,
     "ACTOR_DIED": _actor_died,
-    "ACTOR_UNAVAILABLE": ex.ActorUnavailableError,
+    "ACTOR_UNAVAILABLE": _actor_unavailable,
     "UNSCHEDULABLE": ex.TaskUnschedulableError,
     "ENV_SETUP": ex.RuntimeEnvSetupError,
     "PG_REMOVED": ex._PlacementGroupRemoved,
