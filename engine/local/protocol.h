@@ -52,6 +52,9 @@
  * cancel           handle i, force i, recursive i -> asked i (0: it does not run)   Fails: INVALID (force, and it is
  *                  an actor's call)
  * cancels          (worker, after SIGINT) -> tasks l of m {handle i, recursive i}: what it is to cancel, each once
+ * why              handle i -> text s (what an object that is not there waits for, to follow its name), function i
+ *                  (number, or method), name? s (of the function), actor_id? b, class_name? s (of a call)
+ *                  Fails: NOT_FOUND (no such object)
  * pg_create        bundles l of m, strategy s, name? s, lifetime? s -> pg b, ready i (a handle: sealed when all is
  *                  reserved; the raylet's object, counted for the caller)
  * pg_remove        pg b -> nothing      pg_get name s -> pg b, ready i      pg_table pg? b -> groups l of m

@@ -419,6 +419,20 @@ bool wr_cell_runner(const wr_pool *pool, wr_handle handle, uint32_t *out_slot, u
     return true;
 }
 
+bool wr_cell_look(const wr_pool *pool, wr_handle handle, wr_cell_call *out) {
+    const wr_cell *cell = wr_cell_at(pool, handle);
+    const uint64_t word = cell == NULL ? 0 : WR_LOAD(&cell->ctl);
+    if (cell == NULL || wr_generation_of(word) != wr_generation_of(handle) ||
+        wr_state_of(word) == WR_CELL_FREE) {
+        return false;
+    }
+    *out = (wr_cell_call){.state = wr_state_of(word),
+                          .function = cell->function,
+                          .slot = (uint32_t)(word >> 8) & 0xfff,
+                          .port = cell->port};
+    return true;
+}
+
 bool wr_cell_is_actor_call(const wr_pool *pool, wr_handle handle) {
     const wr_cell *cell = wr_cell_at(pool, handle);
     const wr_cell_state state = wr_cell_state_of(pool, handle);

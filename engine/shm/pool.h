@@ -99,6 +99,14 @@ wr_cell_state wr_cell_state_of(const wr_pool *pool, wr_handle handle);
 wr_status wr_cell_result(const wr_pool *pool, wr_handle handle, wr_result *out);
 /* Who runs it (RUNNING), else false. */
 bool wr_cell_runner(const wr_pool *pool, wr_handle handle, uint32_t *out_slot, uint32_t *out_epoch);
+/* What is known of a task or a call from its cell; false: stale or out of range. function and port of an object that no task
+ * makes mean nothing. */
+typedef struct wr_cell_call {
+    wr_cell_state state;
+    uint32_t function, slot; /* slot: who runs it (RUNNING) */
+    uint16_t port;
+} wr_cell_call;
+bool wr_cell_look(const wr_pool *pool, wr_handle handle, wr_cell_call *out);
 /* It is a call of an actor, and not done. */
 bool wr_cell_is_actor_call(const wr_pool *pool, wr_handle handle);
 

@@ -34,6 +34,7 @@
 #define WR_PY_HOOKS(X)                                                                                       \
     X(system_error)                                                                                          \
     X(task_error)                                                                                            \
+    X(timeout_error)                                                                                         \
     X(pack_error)                                                                                            \
     X(auto_init)                                                                                             \
     X(resolve_function)                                                                                      \

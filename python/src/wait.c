@@ -110,14 +110,28 @@ static int wait_one(wr_ref ref, uint64_t deadline_ns) {
     return verdict;
 }
 
-static PyObject *raise_timeout(size_t ready, size_t all) {
-    char text[120];
+/* missing: the first that is not there. Who did not want to wait does not wait for the reason either. */
+static PyObject *raise_timeout(wr_ref missing, size_t ready, size_t all, uint64_t timeout_ns) {
+    char text[160];
+    int used = snprintf(text, sizeof text, "get timed out after %.3g s: ", (double)timeout_ns / 1e9);
     if (all == 1) {
-        snprintf(text, sizeof text, "get timed out: the object is not there yet");
+        snprintf(text + used, sizeof text - (size_t)used, "the object is not there yet");
     } else {
-        snprintf(text, sizeof text, "get timed out: %zu of %zu objects are there", ready, all);
+        snprintf(text + used, sizeof text - (size_t)used, "%zu of %zu objects are there", ready, all);
     }
-    return wr_py_raise_status(WR_E_TIMEOUT, text, "");
+    if (timeout_ns == 0 || wr_py_hook_find(WR_PY_HOOK_timeout_error) == NULL) {
+        return wr_py_raise_status(WR_E_TIMEOUT, text, "");
+    }
+    PyObject *handle = PyLong_FromUnsignedLongLong(missing), *said = PyUnicode_FromString(text);
+    PyObject *error =
+        handle != NULL && said != NULL ? wr_py_hook_call(WR_PY_HOOK_timeout_error, handle, said) : NULL;
+    Py_XDECREF(handle);
+    Py_XDECREF(said);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
 }
 
 /* ---- get ---- */
@@ -136,7 +150,7 @@ static PyObject *get_one(PyObject *ref, uint64_t timeout_ns) {
     Py_INCREF(ref); /* somebody's thread may drop the caller's list meanwhile */
     const int waited = wait_one(handle, deadline_of(timeout_ns));
     if (waited == 1) {
-        (void)raise_timeout(0, 1);
+        (void)raise_timeout(handle, 0, 1, timeout_ns);
     } else if (waited == 0) {
         value = wr_py_value(handle, index, ref, NULL, &pending);
     }
@@ -286,7 +300,7 @@ static PyObject *get_many(PyObject *list, uint64_t timeout_ns) {
                 for (Py_ssize_t k = 0; k < m.count; k++) {
                     ready += k < m.at || wr_peek(wr_py.client, m.handles[k]) != WR_KIND_PENDING;
                 }
-                (void)raise_timeout(ready, (size_t)m.count);
+                (void)raise_timeout(handle, ready, (size_t)m.count, timeout_ns);
             }
         }
         if (value == NULL) {

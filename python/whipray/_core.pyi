@@ -18,6 +18,9 @@ Hooks (keyword of `set_hooks`: signature -> result):
     task_error(payload: object) -> BaseException
         The exception for an object of kind ERROR (payload: what `pack_error` returned, decoded);
         raised by get.
+    timeout_error(missing: int, text: str) -> BaseException
+        The exception for a get whose time is up: handle of the first object that is not there, and
+        what is known without asking anybody. Not asked when the time was 0.
     pack_error(error: BaseException, task_name: str | None) -> object
         What is stored for an exception of user code; must be encodable by plain values (str,
         bytes, tuple ...). task_name None: an error of the engine that was met when a call was

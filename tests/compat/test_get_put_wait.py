@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import ray
-from compat_helpers import Signal
+from compat_helpers import AGAINST, Signal
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -74,6 +74,75 @@ def test_get_timeout():
         ray.get([late], timeout=0.05)
     ray.get(signal.send.remote())
     assert ray.get(late, timeout=None) == "late"
+
+
+def timed_out(refs, seconds=0.3):
+    with pytest.raises(ray.exceptions.GetTimeoutError) as caught:
+        ray.get(refs, timeout=seconds)
+    return str(caught.value)
+
+
+def test_get_timeout_says_what_runs_where():
+    begun, end = Signal.remote(), Signal.remote()
+
+    @ray.remote(num_cpus=0)
+    def hold(begin, event):
+        ray.get(begin.send.remote())
+        ray.get(event.wait.remote())
+
+    ref = hold.remote(begun, end)
+    ray.get(begun.wait.remote(), timeout=60)
+    text = timed_out([ray.put(1), ref, ray.put(2)])
+    if AGAINST != "ray":
+        assert "after 0.3 s" in text and "2 of 3 objects are there" in text
+        assert "hold" in text and "runs in pid" in text and "waits in get" in text
+        assert "hold" in timed_out(ref)
+    ray.get(end.send.remote())
+    ray.get(ref)
+
+
+def test_get_timeout_says_why_it_is_queued():
+    @ray.remote(num_cpus=1000)
+    def too_much():
+        return 1
+
+    ref = too_much.remote()
+    text = timed_out(ref)
+    if AGAINST != "ray":
+        assert "too_much is queued and needs {CPU=1000}" in text and "no node can" in text
+    pending = identity.remote(ref)
+    text = timed_out(pending)
+    if AGAINST != "ray":
+        assert "identity waits for its arguments" in text
+    ray.cancel(ref)
+    ray.cancel(pending)
+
+
+def test_get_timeout_says_what_the_actor_does():
+    begun, end = Signal.remote(), Signal.remote()
+
+    @ray.remote(num_cpus=0)
+    class Busy:
+        def hold(self, begin, event):
+            ray.get(begin.send.remote())
+            ray.get(event.wait.remote())
+
+        def quick(self):
+            return 1
+
+    actor = Busy.remote()
+    first = actor.hold.remote(begun, end)
+    ray.get(begun.wait.remote(), timeout=60)
+    queued = actor.quick.remote()
+    running, waiting = timed_out(first), timed_out(queued)
+    never = Busy.options(num_cpus=1000).remote()
+    unplaced = timed_out(never.quick.remote())
+    if AGAINST != "ray":
+        assert "Busy.hold" in running and actor._actor_id.hex() in running and "pid" in running
+        assert "Busy.quick" in waiting and "runs other calls" in waiting
+        assert "Busy.quick" in unplaced and "CPU=1000" in unplaced and "no node can" in unplaced
+    ray.get(end.send.remote())
+    assert ray.get([first, queued], timeout=60) == [None, 1]
 
 
 def test_get_timeout_zero():

@@ -130,6 +130,7 @@ def remote(function, **options):
 
 HOOKS = {
     "system_error": SystemFailure,
+    "timeout_error": lambda missing, text: SystemFailure("TIMEOUT", text),
     "task_error": task_error,
     "pack_error": pack_error,
     "auto_init": None,

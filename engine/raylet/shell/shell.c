@@ -357,6 +357,11 @@ static void read_facts(wr_shell *sh, uint64_t now) {
         if (wr_raylet_core_worker_info(sh->core, worker, &w) && w.state == WR_CW_CLASS && w.slot != 0) {
             wr_keeper_slot_info(sh->keeper, w.slot, &slot);
             wr_raylet_core_worker_fact(sh->core, now, worker, &slot);
+            shell_worker *seen = sh->workers[worker];
+            if (seen != NULL && seen->running != slot.running) {
+                seen->running = slot.running;
+                seen->running_since = now;
+            }
         }
     }
     cursor = 0;

@@ -81,6 +81,8 @@ typedef struct shell_worker {
         bool recursive;
     } *cancels; /* which it has not fetched yet */
     uint32_t cancel_count, cancel_capacity;
+    uint64_t running,
+        running_since; /* the task that a pass saw it run, and wr_clock_ns when it was seen first */
 } shell_worker;
 
 typedef struct shell_env_block { /* "NAME=VALUE" each, each name once */
@@ -291,7 +293,8 @@ typedef struct shell_op {
     shell_op_fn fn;
     bool pool; /* only for processes with a slot */
 } shell_op;
-extern const shell_op shell_ops_work[], shell_ops_actors[], shell_ops_groups[], shell_ops_view[];
+extern const shell_op shell_ops_work[], shell_ops_actors[], shell_ops_groups[], shell_ops_view[],
+    shell_ops_why[];
 /* Reading fields, and writing them; ops_work.c. */
 enum { NAME_MAX_BYTES = 512 };
 wr_status shell_want_bytes(const wr_record *body, const char *name, uint32_t least, uint32_t most,

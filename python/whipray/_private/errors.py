@@ -139,6 +139,40 @@ def system_error(status: str, text: str, hint: str = "") -> BaseException:
     return error
 
 
+WHY_SECONDS: Final = 1.0
+"""How long an error that is being made waits for what the raylet knows about it."""
+_METHOD_BIT: Final = 1 << 31
+
+
+def timeout_error(missing: int, text: str) -> BaseException:
+    """Make the error of a `get` whose time is up (hook ``timeout_error``).
+
+    Parameters
+    ----------
+    missing : int
+        Handle of the first object that is not there.
+    text : str
+        What is known without it.
+    """
+    from whipray._private import session as sessions
+
+    try:
+        about = sessions.call("why", WHY_SECONDS, handle=missing)
+    except Exception:  # the time limit counts for more than the reason
+        return system_error("TIMEOUT", text)
+    name = about.get("name") or ""
+    if about.get("actor_id"):
+        index = int(about["function"]) & ~_METHOD_BIT
+        actor_id = about["actor_id"].hex()
+        name = _method_name(actor_id, index) or f"a method of {about['class_name']}"
+        name += f" (actor_id={actor_id})"
+    said = f"{name or 'it'} {about['text']}"
+    several = " objects are there" in text
+    return system_error(
+        "TIMEOUT", f"{text}; {'of the others, the first: ' if several else ''}{said}"
+    )
+
+
 def status_of(error: BaseException) -> str:
     """Return the engine's status that an exception stands for, or an empty text."""
     return getattr(error, "whipray_status", "")

@@ -39,6 +39,7 @@ def install() -> None:
     _core.set_hooks(
         system_error=errors.system_error,
         task_error=errors.task_error,
+        timeout_error=errors.timeout_error,
         pack_error=errors.pack_error,
         auto_init=_auto_init,
         resolve_function=_resolve_function,

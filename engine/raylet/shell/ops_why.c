@@ -1,0 +1,108 @@
+/* Op "why": what an object that is not there waits for, in words. */
+#include "raylet/shell/shell.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_S 1e9
+
+static void resources_text(wr_shell *sh, const wr_res *res, char *out, size_t size) {
+    uint32_t bytes;
+    if (wr_res_format(wr_raylet_core_names(sh->core), res, out, (uint32_t)size, &bytes, NULL) != WR_OK) {
+        out[0] = 0;
+    }
+}
+
+static void running_text(wr_shell *sh, const wr_cell_call *call, uint64_t handle, char *out, size_t size) {
+    for (uint32_t i = 0; i < sh->worker_capacity; i++) {
+        const shell_worker *w = sh->workers[i];
+        wr_core_worker_info info;
+        if (w == NULL || w->slot != call->slot || !wr_raylet_core_worker_info(sh->core, i, &info)) {
+            continue;
+        }
+        char since[48] = "";
+        if (w->running == handle && w->running_since != 0) {
+            snprintf(since, sizeof since, " for at least %.1f s",
+                     (double)(wr_clock_ns() - w->running_since) / NS_PER_S);
+        }
+        wr_slot_info slot;
+        wr_keeper_slot_info(sh->keeper, call->slot, &slot);
+        snprintf(out, size, "runs in pid %d%s%s", info.pid, since,
+                 slot.activity == WR_BLOCKED ? ", and waits in get() or wait() itself" : "");
+        return;
+    }
+    snprintf(out, size, "is about to end");
+}
+
+static void queued_text(wr_shell *sh, uint16_t port, char *out, size_t size) {
+    uint32_t cursor = 0;
+    wr_core_class_info c;
+    char need[512], why[512];
+    while (wr_raylet_core_class_info(sh->core, &cursor, &c)) {
+        if (c.port != port) {
+            continue;
+        }
+        resources_text(sh, &c.cls->resources, need, sizeof need);
+        const bool feasible = wr_raylet_core_class_feasible(sh->core, c.cls, why, sizeof why);
+        snprintf(out, size, "is queued and needs {%s}: %s%s", need, feasible ? "" : "no node can run it: ",
+                 !feasible ? why
+                 : c.waits ? c.why
+                           : "other tasks are before it");
+        return;
+    }
+    snprintf(out, size, "is queued");
+}
+
+static void actor_text(wr_shell *sh, const wr_core_actor_info *a, char *out, size_t size) {
+    if (a->state == WR_ACTOR_ALIVE) {
+        snprintf(out, size, "is queued: the actor (pid %d) runs other calls", a->pid);
+        return;
+    }
+    char need[512], why[512];
+    const wr_res *res = a->spec->cls.resources.count > 0 ? &a->spec->cls.resources : &a->spec->cls.place;
+    resources_text(sh, res, need, sizeof need);
+    const bool feasible = wr_raylet_core_class_feasible(sh->core, &a->spec->cls, why, sizeof why);
+    snprintf(out, size, "is queued: the actor is %s and needs {%s}%s%s", wr_actor_state_text(a->state), need,
+             !feasible         ? ": no node can hold it: "
+             : a->text[0] != 0 ? ": "
+                               : "",
+             !feasible ? why : a->text);
+}
+
+static wr_status why(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {
+    (void)conn, (void)request;
+    uint64_t handle;
+    WR_TRY(shell_want_handle(body, "handle", &handle, err));
+    wr_cell_call call;
+    if (!wr_cell_look(sh->pool, handle, &call)) {
+        return WR_FAIL(err, WR_E_NOT_FOUND, "there is no such object");
+    }
+    char text[WR_ERROR_TEXT_MAX] = "is done";
+    wr_core_actor_info a;
+    const bool of_actor =
+        call.port < WR_PORT_JOIN &&
+        wr_raylet_core_actor_info(sh->core, wr_raylet_core_actor_of_port(sh->core, call.port), &a);
+    if (call.state == WR_CELL_RUNNING) {
+        running_text(sh, &call, handle, text, sizeof text);
+    } else if (call.state == WR_CELL_WAITING) {
+        snprintf(text, sizeof text, "waits for its arguments");
+    } else if (call.state == WR_CELL_READY && of_actor) {
+        actor_text(sh, &a, text, sizeof text);
+    } else if (call.state == WR_CELL_READY && call.port < WR_PORT_JOIN) {
+        queued_text(sh, call.port, text, sizeof text);
+    } else if (call.state == WR_CELL_READY) {
+        snprintf(text, sizeof text, "waits for a placement group that is not reserved yet");
+    }
+    wr_record_string(&sh->w, "text", text);
+    wr_record_int(&sh->w, "function", call.function);
+    if (of_actor) {
+        wr_record_bytes(&sh->w, "actor_id", a.spec->id.bytes, WR_ACTOR_ID_BYTES);
+        wr_record_string(&sh->w, "class_name", a.spec->class_name);
+    } else if (call.function >= 1 && call.function <= sh->function_count &&
+               sh->functions[call.function - 1].name != NULL) {
+        wr_record_string(&sh->w, "name", sh->functions[call.function - 1].name);
+    }
+    return WR_OK;
+}
+
+const shell_op shell_ops_why[] = {{"why", why, true}, {NULL, NULL, false}};
