@@ -75,7 +75,13 @@
  *                  and the sum of the dead (pid 0) of the caller's job
  * log_poll         (tool, long: at most 1 s) job i, cursor i -> cursor i, lines l of m {pid i, name s (actor or task
  *                  name), ip s, err i, text s}
- * task_events      on i -> events l of m
+ * task_events      on i (1: processes write events from now on, 0: no more; the default is off), cursor? b (of the last
+ *                  answer; absent: from the oldest that is kept) -> events l of m {pid i, handle i, function i, state s
+ *                  "SUBMITTED"|"RUNNING"|"FINISHED"|"FAILED", time_ns i (wall clock)}, cursor b, lost i (events since
+ *                  the cursor that were overwritten unread: a process keeps its last 1024). In order within a process;
+ *                  at most half a MiB at a time: ask until events is empty. Any number of readers, each with its
+ *                  cursor; also of processes that have ended, until their slot's next one has written over them.
+ *                  Fails: INVALID (cursor)
  * fork_next        (fork server, long) ready? i -> spawn l of m {cookie b, env l of b, unset l of s, cwd s, stdout s,
  *                  stderr s, worker_id s (hex), niceness i}
  * fork_done        (fork server, one way, with the child's pidfd) cookie b, pid i      fork_failed one way cookie b,

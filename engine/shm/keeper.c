@@ -352,28 +352,41 @@ void wr_keeper_trace(wr_keeper *k, bool on) {
     }
 }
 
-uint32_t wr_keeper_trace_read(const wr_keeper *k, uint32_t s, uint64_t *cursor, wr_trace_record *out,
-                              uint32_t max) {
+uint32_t wr_keeper_trace_read(const wr_keeper *k, uint32_t s, uint64_t *cursor, uint64_t *lost,
+                              wr_trace_record *out, uint32_t max) {
     if (s >= k->slot_high) {
         return 0;
     }
     uint64_t capacity = k->pool->geometry.trace_capacity;
     wr_slot *slot = wr_slot_at(k->pool, s);
     uint64_t tail = WR_LOAD(&slot->trace_tail), at = *cursor;
+    uint64_t oldest = tail > capacity ? tail - capacity : 0;
     uint32_t n = 0;
-    if (at > tail || tail - at > capacity) {
-        at = tail > capacity ? tail - capacity : 0;
+    if (at > tail || at < oldest) { /* a cursor beyond the tail is not ours: from the start */
+        *lost += at < oldest ? oldest - at : 0;
+        at = oldest;
     }
     for (; at < tail && n < max; at++) {
         wr_a64 *record = (wr_a64 *)(void *)((uint8_t *)slot + k->pool->trace_at + 32 * (at & (capacity - 1)));
-        uint64_t words[3] = {WR_LOAD_RELAXED(&record[0]), WR_LOAD_RELAXED(&record[1]),
-                             WR_LOAD_RELAXED(&record[2])};
+        uint64_t words[4];
+        for (uint32_t i = 0; i < WR_COUNT_OF(words); i++) {
+            words[i] = WR_LOAD_RELAXED(&record[i]);
+        }
         atomic_thread_fence(memory_order_acquire);
         if (WR_LOAD_RELAXED(&slot->trace_tail) - at >= capacity) {
+            *lost += 1;
             continue; /* it was overwritten while we read */
         }
-        out[n++] = (wr_trace_record){words[0], words[1], (uint32_t)words[2], (uint32_t)(words[2] >> 32)};
+        out[n++] = (wr_trace_record){.handle = words[0],
+                                     .time_ns = words[1],
+                                     .function = (uint32_t)words[2],
+                                     .state = (uint32_t)(words[2] >> 32),
+                                     .pid = (uint32_t)words[3]};
     }
     *cursor = at;
     return n;
+}
+
+uint32_t wr_keeper_slots(const wr_keeper *k) {
+    return k->slot_high;
 }

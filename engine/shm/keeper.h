@@ -138,11 +138,14 @@ typedef struct wr_trace_record {
     uint64_t time_ns;
     uint32_t function;
     uint32_t state;
+    uint32_t pid; /* of the process that wrote it: it may have ended, and its slot may be another's now */
 } wr_trace_record;
 void wr_keeper_trace(wr_keeper *keeper, bool on);
-/* Up to `max` records of a slot from *cursor on (0 at first); those that were overwritten meanwhile are skipped. */
-uint32_t wr_keeper_trace_read(const wr_keeper *keeper, uint32_t slot, uint64_t *cursor, wr_trace_record *out,
-                              uint32_t max);
+/* Up to `max` records of a slot, live or not, from *cursor on (0 at first; the count goes on over the processes that have the
+ * slot one after the other). Those that were overwritten meanwhile are skipped and added to *lost. */
+uint32_t wr_keeper_trace_read(const wr_keeper *keeper, uint32_t slot, uint64_t *cursor, uint64_t *lost,
+                              wr_trace_record *out, uint32_t max);
+uint32_t wr_keeper_slots(const wr_keeper *keeper); /* slots below this one have been in use; >= 1 */
 
 /* Structure checker for tests: every cell is free in exactly one list or accounted for; no row, bit, orphan left. Takes the
  * private halves of all live slots. Returns NULL or a text (static buffer) that says what is wrong. */

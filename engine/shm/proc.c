@@ -431,5 +431,6 @@ void wr_proc_trace(wr_proc *p, wr_handle handle, uint32_t function, uint32_t sta
     WR_STORE_RELAXED(&record[0], handle);
     WR_STORE_RELAXED(&record[1], wr_clock_wall_us() * 1000);
     WR_STORE_RELAXED(&record[2], (uint64_t)state << 32 | function);
+    WR_STORE_RELAXED(&record[3], WR_LOAD_RELAXED(&p->slot->pid));
     WR_STORE(&p->slot->trace_tail, tail + 1);
 }

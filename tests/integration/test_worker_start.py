@@ -62,4 +62,51 @@ def test_task_events_name_function_and_state_once_somebody_reads(ray):
     assert {"SUBMITTED", "RUNNING", "FINISHED"} <= {event["state"] for event in events}
     assert all(event["handle"] and event["function"] and event["time_ns"] for event in events)
     ray.get([f.remote(k) for k in range(10)])
-    assert len(session.call("task_events", on=0)["events"]) <= len(events)
+    assert len(session.call("task_events", on=0)["events"]) <= len(events)  # off: nothing is added
+
+
+def _read_task_events(cursor, count=0):
+    """All that came since the cursor, at least ``count``: events, how many were lost, the next cursor."""
+    from whipray._private import session
+
+    events, lost = [], 0
+    while True:
+        answer = session.call("task_events", on=1, **({"cursor": cursor} if cursor else {}))
+        cursor, lost = answer["cursor"], lost + answer["lost"]
+        events += answer["events"]
+        if (
+            not answer["events"] and len(events) + lost >= count
+        ):  # the last FINISHED follow their result
+            return events, lost, cursor
+
+
+def test_a_reader_of_task_events_gets_each_once_and_learns_what_it_lost(ray):
+    from whipray._private import session
+
+    @ray.remote
+    def f(x):
+        return x
+
+    _, _, cursor = _read_task_events(None)
+    other = cursor
+    told = []
+    for _ in range(2):
+        ray.get([f.remote(k) for k in range(10)])
+        events, lost, cursor = _read_task_events(cursor, 30)
+        assert lost == 0 and len(events) == 30
+        assert [event["state"] for event in events].count("SUBMITTED") == 10
+        told += [
+            (event["pid"], event["handle"], event["state"], event["time_ns"]) for event in events
+        ]
+    assert len(set(told)) == 60
+    assert {pid for pid, _, state, _ in told if state == "SUBMITTED"} == {os.getpid()}
+    both, lost, _ = _read_task_events(other, 60)  # another reader is not disturbed
+    assert lost == 0 and len(both) == 60
+
+    many = 3000  # a process keeps its last 1024
+    ray.get([f.remote(k) for k in range(many)])
+    events, lost, cursor = _read_task_events(cursor, 3 * many)
+    assert len(events) + lost == 3 * many and lost >= many - 1024
+    assert _read_task_events(cursor)[:2] == ([], 0)
+    with pytest.raises(ValueError, match="cursor"):
+        session.call("task_events", on=0, cursor=b"x")

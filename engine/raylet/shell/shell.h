@@ -293,8 +293,8 @@ typedef struct shell_op {
     shell_op_fn fn;
     bool pool; /* only for processes with a slot */
 } shell_op;
-extern const shell_op shell_ops_work[], shell_ops_actors[], shell_ops_groups[], shell_ops_view[],
-    shell_ops_why[];
+extern const shell_op shell_ops_work[], shell_ops_actors[], shell_ops_groups[], shell_ops_node[],
+    shell_ops_view[], shell_ops_why[];
 /* Reading fields, and writing them; ops_work.c. */
 enum { NAME_MAX_BYTES = 512 };
 wr_status shell_want_bytes(const wr_record *body, const char *name, uint32_t least, uint32_t most,
@@ -304,6 +304,8 @@ wr_status shell_read_resources(wr_shell *sh, const wr_record *body, const char *
                                wr_error *err);
 wr_status shell_read_class(wr_shell *sh, const shell_conn *conn, const wr_record *body, wr_class *out,
                            wr_error *err);
+/* "name=value,..." as a map field; amounts: numbers. ops_view.c. */
+void shell_list_field(wr_shell *sh, const char *name, wr_span list, bool amounts);
 void shell_write_resources(wr_shell *sh, const char *name, const wr_res *res);
 wr_status shell_need_worker(const shell_conn *conn, wr_error *err);
 wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);

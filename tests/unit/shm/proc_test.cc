@@ -706,34 +706,59 @@ TEST_F(Tasks, CountersSayWhatWasDone) {
 }
 
 TEST_F(Tasks, TaskEventsAreOffUntilSomebodyReads) {
-    uint64_t cursor[2] = {0, 0};
+    uint64_t cursor[2] = {0, 0}, lost = 0;
     wr_trace_record r[64];
     driver->Unref(driver->Submit(port, 5, 1));
     worker->Work();
-    EXPECT_EQ(0u, wr_keeper_trace_read(node.keeper, driver->slot(), &cursor[0], r, 64));
+    EXPECT_EQ(0u, wr_keeper_trace_read(node.keeper, driver->slot(), &cursor[0], &lost, r, 64));
     wr_keeper_trace(node.keeper, true);
     wr_handle h = driver->Submit(port, 6, 1);
     worker->Work();
-    ASSERT_EQ(1u, wr_keeper_trace_read(node.keeper, driver->slot(), &cursor[0], r, 64));
+    ASSERT_EQ(1u, wr_keeper_trace_read(node.keeper, driver->slot(), &cursor[0], &lost, r, 64));
     EXPECT_EQ(h, r[0].handle);
     EXPECT_EQ(0u, r[0].state);
     EXPECT_EQ(6u, r[0].function);
-    ASSERT_EQ(2u, wr_keeper_trace_read(node.keeper, worker->slot(), &cursor[1], r, 64));
+    wr_slot_info info;
+    wr_keeper_slot_info(node.keeper, driver->slot(), &info);
+    EXPECT_EQ(static_cast<uint32_t>(info.pid), r[0].pid);
+    ASSERT_EQ(2u, wr_keeper_trace_read(node.keeper, worker->slot(), &cursor[1], &lost, r, 64));
     EXPECT_EQ(1u, r[0].state);
     EXPECT_EQ(2u, r[1].state);
     EXPECT_LE(r[0].time_ns, r[1].time_ns);
-    EXPECT_EQ(0u, wr_keeper_trace_read(node.keeper, worker->slot(), &cursor[1], r, 64));
+    EXPECT_EQ(0u, wr_keeper_trace_read(node.keeper, worker->slot(), &cursor[1], &lost, r, 64));
     for (uint32_t k = 0; k < 100; k++) { // laps the ring: what was overwritten is skipped
         driver->Unref(driver->Submit(port, k, 1));
         worker->Work();
     }
-    uint32_t n = wr_keeper_trace_read(node.keeper, driver->slot(), &cursor[0], r, 64);
+    uint32_t n = wr_keeper_trace_read(node.keeper, driver->slot(), &cursor[0], &lost, r, 64);
     EXPECT_GT(n, 32u);
     EXPECT_LE(n, 64u);
     EXPECT_EQ(99u, r[n - 1].function);
+    EXPECT_EQ(100u, n + lost) << "each is told or counted";
+    lost = 0;
+    cursor[0] = 1u << 30; // of another pool: all that is kept, and nothing was lost
+    EXPECT_EQ(n, wr_keeper_trace_read(node.keeper, driver->slot(), &cursor[0], &lost, r, 64));
+    EXPECT_LE(lost, 1u) << "the oldest may be just being overwritten";
     wr_keeper_trace(node.keeper, false);
     driver->Unref(h);
     EXPECT_EQ("", node.AtRest(All()));
+}
+
+TEST_F(Tasks, TheEventsOfAProcessThatHasEndedCanStillBeRead) {
+    uint64_t cursor = 0, lost = 0;
+    wr_trace_record r[64];
+    wr_keeper_trace(node.keeper, true);
+    driver->Unref(driver->Submit(port, 5, 1));
+    worker->Work();
+    uint32_t slot = worker->slot();
+    ASSERT_EQ(1u, wr_keeper_trace_read(node.keeper, slot, &cursor, &lost, r, 1));
+    EXPECT_EQ(1u, r[0].state);
+    wr_keeper_slot_dead(node.keeper, slot, nullptr, nullptr);
+    ASSERT_EQ(1u, wr_keeper_trace_read(node.keeper, slot, &cursor, &lost, r, 64));
+    EXPECT_EQ(2u, r[0].state);
+    EXPECT_EQ(0u, lost);
+    EXPECT_LT(slot, wr_keeper_slots(node.keeper));
+    wr_keeper_trace(node.keeper, false);
 }
 
 TEST_F(Tasks, WordsOfTheSlotAreSeenByBoth) {
