@@ -510,6 +510,7 @@ void shell_worker_forget(wr_shell *sh, uint32_t worker) {
         unlink(w->first_out);
         unlink(w->first_err);
     }
+    shell_logs_of_dead(sh, w);
     if (w->fork != NULL) {
         w->fork->workers--;
         w->fork->idle_since = wr_clock_ns();

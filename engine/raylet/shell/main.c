@@ -1,4 +1,5 @@
 /* whipray-raylet: the node manager as a process. */
+#include "local/sessions.h"
 #include "raylet/shell/limits.h"
 #include "raylet/shell/shell.h"
 
@@ -6,6 +7,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,8 +20,13 @@ enum {
     ENV_SERVER_IDLE_MS = 60 * 1000,
     ROTATION_MAX_BYTES = 100 * 1000 * 1000,
     ROTATION_BACKUP_COUNT = 5,
-    ROTATION_BACKUPS_MAX = 1000
+    ROTATION_BACKUPS_MAX = 1000,
+    SESSION_KEEP_COUNT = 10,
+    SESSION_KEEP_BYTES = 1 << 30,
+    DEAD_LOGS_COUNT = 200,
+    DEAD_LOGS_BYTES = 1 << 30
 };
+#define BYTES_MOST 9007199254740992.0 /* 2^53: what a number of the command line holds exactly */
 
 static const char usage[] =
     "usage: whipray-raylet --head --session-dir DIR --token-file FILE [option ...]\n"
@@ -33,8 +40,12 @@ static const char usage[] =
     "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N,\n"
     "                                gcs_restarts_per_minute=N (5; at most 1000),\n"
     "                                env_server_idle_ms=N (60000), rotation_max_bytes=N (100 MB; 0: never),\n"
-    "                                rotation_backup_count=N (5); the last two also as "
-    "WHIPRAY_ROTATION_...\n";
+    "                                rotation_backup_count=N (5),\n"
+    "                                session_keep_count=N (10), session_keep_bytes=N (1 GiB): ended "
+    "sessions\n"
+    "                                of this user whose folders stay,\n"
+    "                                dead_worker_logs_count=N (200), dead_worker_logs_bytes=N (1 GiB);\n"
+    "                                rotation_, session_ and dead_ also as WHIPRAY_ROTATION_MAX_BYTES, ...\n";
 
 static wr_status parse_number(const char *option, const char *text, double least, double *out,
                               wr_error *err) {
@@ -55,62 +66,69 @@ static wr_status copy_text(const char *option, const char *text, char *out, size
     return WR_OK;
 }
 
+/* --config NAME=VALUE with a number; variable: how Ray's users or ours may give it, too. An option counts before it. */
+static const struct setting {
+    const char *name, *variable;
+    size_t at; /* in shell_args */
+    bool wide; /* uint64_t, else uint32_t */
+    double most;
+} settings[] = {
+    {"gcs_restarts_per_minute", NULL, offsetof(shell_args, gcs_restarts), false, GCS_RESTARTS_LIMIT},
+    {"rotation_max_bytes", "WHIPRAY_ROTATION_MAX_BYTES", offsetof(shell_args, rotation_bytes), true,
+     BYTES_MOST},
+    {"rotation_backup_count", "WHIPRAY_ROTATION_BACKUP_COUNT", offsetof(shell_args, rotation_count), false,
+     ROTATION_BACKUPS_MAX},
+    {"session_keep_count", "WHIPRAY_SESSION_KEEP_COUNT", offsetof(shell_args, session_count), false,
+     UINT32_MAX},
+    {"session_keep_bytes", "WHIPRAY_SESSION_KEEP_BYTES", offsetof(shell_args, session_bytes), true,
+     BYTES_MOST},
+    {"dead_worker_logs_count", "WHIPRAY_DEAD_WORKER_LOGS_COUNT", offsetof(shell_args, dead_logs_count), false,
+     UINT32_MAX},
+    {"dead_worker_logs_bytes", "WHIPRAY_DEAD_WORKER_LOGS_BYTES", offsetof(shell_args, dead_logs_bytes), true,
+     BYTES_MOST},
+    {"env_server_idle_ms", NULL, offsetof(shell_args, env_server_idle_ms), true, BYTES_MOST},
+    {"prestart", NULL, offsetof(shell_args, prestart), false, UINT32_MAX - 1},
+};
+
+static wr_status set_number(shell_args *a, const struct setting *s, const char *text, wr_error *err) {
+    char option[64];
+    double number;
+    snprintf(option, sizeof option, "config %s", s->name);
+    WR_TRY(parse_number(option, text, 0, &number, err));
+    if (number > s->most) {
+        return WR_FAIL(err, WR_E_INVALID, "--%s: %s is more than %.0f", option, text, s->most);
+    }
+    if (s->wide) {
+        *(uint64_t *)(void *)((char *)a + s->at) = (uint64_t)number;
+    } else {
+        *(uint32_t *)(void *)((char *)a + s->at) = (uint32_t)number;
+    }
+    return WR_OK;
+}
+
 static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
     const char *equals = strchr(text, '=');
     if (equals == NULL) {
         return WR_FAIL(err, WR_E_INVALID, "--config: '%s' is not NAME=VALUE", text);
     }
-    if (strncmp(text, "python=", 7) == 0) {
+    size_t n = (size_t)(equals - text);
+    if (n == strlen("python") && strncmp(text, "python", n) == 0) {
         return copy_text("config python", equals + 1, a->python, sizeof a->python, err);
     }
-    if (strncmp(text, "gcs_restarts_per_minute=", 24) == 0) {
-        double number;
-        WR_TRY(parse_number("config gcs_restarts_per_minute", equals + 1, 0, &number, err));
-        if (number > GCS_RESTARTS_LIMIT) {
-            return WR_FAIL(err, WR_E_INVALID, "config gcs_restarts_per_minute is at most %d",
-                           (int)GCS_RESTARTS_LIMIT);
+    for (size_t i = 0; i < WR_COUNT_OF(settings); i++) {
+        if (strlen(settings[i].name) == n && strncmp(text, settings[i].name, n) == 0) {
+            return set_number(a, &settings[i], equals + 1, err);
         }
-        a->gcs_restarts = (uint32_t)number;
-        return WR_OK;
-    }
-    if (strncmp(text, "rotation_max_bytes=", 19) == 0) {
-        double number;
-        WR_TRY(parse_number("config rotation_max_bytes", equals + 1, 0, &number, err));
-        a->rotation_bytes = (uint64_t)number;
-        return WR_OK;
-    }
-    if (strncmp(text, "rotation_backup_count=", 22) == 0) {
-        double number;
-        WR_TRY(parse_number("config rotation_backup_count", equals + 1, 0, &number, err));
-        a->rotation_count = number < ROTATION_BACKUPS_MAX ? (uint32_t)number : ROTATION_BACKUPS_MAX;
-        return WR_OK;
-    }
-    if (strncmp(text, "env_server_idle_ms=", 19) == 0) {
-        double number;
-        WR_TRY(parse_number("config env_server_idle_ms", equals + 1, 0, &number, err));
-        a->env_server_idle_ms = (uint64_t)number;
-        return WR_OK;
-    }
-    if (strncmp(text, "prestart=", 9) == 0) {
-        double number;
-        WR_TRY(parse_number("config prestart", equals + 1, 0, &number, err));
-        a->prestart = (uint32_t)number;
-        return WR_OK;
     }
     WR_LOG_WARN("config.ignored", "setting=%s", text); /* settings of parts that are not built */
     return WR_OK;
 }
 
-/* Settings that Ray's users give by variables; an option counts before them. */
 static wr_status settings_of_environment(shell_args *a, wr_error *err) {
-    static const char *const names[][2] = {{"WHIPRAY_ROTATION_MAX_BYTES", "rotation_max_bytes"},
-                                           {"WHIPRAY_ROTATION_BACKUP_COUNT", "rotation_backup_count"}};
-    for (size_t i = 0; i < WR_COUNT_OF(names); i++) {
-        const char *value = getenv(names[i][0]);
+    for (size_t i = 0; i < WR_COUNT_OF(settings); i++) {
+        const char *value = settings[i].variable == NULL ? NULL : getenv(settings[i].variable);
         if (value != NULL && value[0] != 0) {
-            char setting[256];
-            snprintf(setting, sizeof setting, "%s=%s", names[i][1], value);
-            WR_TRY(parse_config(a, setting, err));
+            WR_TRY(set_number(a, &settings[i], value, err));
         }
     }
     return WR_OK;
@@ -155,6 +173,10 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
                       .env_server_idle_ms = ENV_SERVER_IDLE_MS,
                       .rotation_bytes = ROTATION_MAX_BYTES,
                       .rotation_count = ROTATION_BACKUP_COUNT,
+                      .session_count = SESSION_KEEP_COUNT,
+                      .session_bytes = SESSION_KEEP_BYTES,
+                      .dead_logs_count = DEAD_LOGS_COUNT,
+                      .dead_logs_bytes = DEAD_LOGS_BYTES,
                       .gcs_restarts = GCS_RESTARTS_DEFAULT};
     double number;
     wr_status first = settings_of_environment(a, err); /* ready_fd must be known before the first complaint */
@@ -372,6 +394,7 @@ static wr_status start(wr_shell *sh, wr_error *err) {
     uint64_t heap = 0, memory = 0;
     WR_TRY(wr_token_read(sh->args.token_file, sh->token, err));
     WR_TRY(wr_paths_folder(sh->args.session_dir, err));
+    WR_TRY(wr_session_lock(sh->args.session_dir, &sh->session_lock, err));
     WR_TRY(wr_paths_join(sh->args.session_dir, "sockets", sh->socket_path, err));
     WR_TRY(wr_paths_folder(sh->socket_path, err));
     WR_TRY(wr_paths_join(sh->args.session_dir, "sockets/raylet", sh->socket_path, err));
@@ -423,6 +446,7 @@ static wr_status start(wr_shell *sh, wr_error *err) {
         return WR_FAIL(err, WR_E_LIMIT, "no thread for the pool's bell");
     }
     sh->bell_running = true;
+    shell_sessions_prune(sh);
     shell_soon(sh);
     return WR_OK;
 }

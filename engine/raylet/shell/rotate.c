@@ -1,6 +1,10 @@
-/* Bounds on the log files of the node: one that has become too large is copied to FILE.1 and emptied; FILE.1 was moved
- * to FILE.2 before, and so on. Its writers keep their descriptors, which all append. The bulk is copied by a thread of
- * libuv's; only what was written meanwhile is copied by the loop, so next to nothing can fall between copy and cut. */
+/* Bounds on the files of the node: log files, those of dead workers, old sessions.
+ *
+ * A log file that has become too large is copied to FILE.1 and emptied; FILE.1 was moved to FILE.2 before, and so on. Its
+ * writers keep their descriptors, which all append. The bulk is copied by a thread of libuv's; only what was written meanwhile
+ * is copied by the loop, so next to nothing can fall between copy and cut.
+ */
+#include "local/sessions.h"
 #include "raylet/shell/shell.h"
 
 #include <errno.h>
@@ -12,7 +16,7 @@
 #include <unistd.h>
 
 #define LOOK_NS (2ull * 1000 * 1000 * 1000)
-enum { SUFFIX_MAX = 16, SEND_BYTES = 1 << 20 };
+enum { SUFFIX_MAX = 16, SEND_BYTES = 1 << 20, YOUNG_S = 60 };
 
 typedef struct rotation {
     uv_work_t work;
@@ -121,4 +125,86 @@ void shell_rotate_tick(wr_shell *sh) {
         }
     }
     sh->rotate_looked = now;
+}
+
+/* ---- Dead workers ---- */
+
+/* What the file and its older copies take; removes them. */
+static uint64_t measure(const char *path, bool remove) {
+    uint64_t bytes = 0;
+    char copy[WR_PATH_MAX + SUFFIX_MAX];
+    struct stat st;
+    snprintf(copy, sizeof copy, "%s", path);
+    for (uint32_t i = 1; stat(copy, &st) == 0; i++) {
+        bytes += (uint64_t)st.st_size;
+        if (remove && unlink(copy) != 0) {
+            break;
+        }
+        snprintf(copy, sizeof copy, "%s.%u", path, i);
+    }
+    return bytes;
+}
+
+static void drop_oldest(wr_shell *sh) {
+    struct shell_dead_log *log = sh->dead_logs;
+    sh->dead_logs = log->next;
+    sh->dead_logs_end = log->next == NULL ? &sh->dead_logs : sh->dead_logs_end;
+    sh->dead_logs_count--;
+    sh->dead_logs_bytes -= log->bytes;
+    shell_logs_before_cut(sh, log->out);
+    shell_logs_before_cut(sh, log->err);
+    (void)measure(log->out, true);
+    (void)measure(log->err, true);
+    wr_free(log);
+}
+
+void shell_logs_of_dead(wr_shell *sh, const shell_worker *w) {
+    if (w->out[0] == 0) {
+        return; /* its job had ended before it got any */
+    }
+    struct shell_dead_log *log = shell_alloc(sizeof *log);
+    memcpy(log->out, w->out, sizeof log->out);
+    memcpy(log->err, w->err, sizeof log->err);
+    log->bytes = measure(log->out, false) + measure(log->err, false);
+    if (sh->dead_logs == NULL) {
+        sh->dead_logs_end = &sh->dead_logs;
+    }
+    *sh->dead_logs_end = log;
+    sh->dead_logs_end = &log->next;
+    sh->dead_logs_count++;
+    sh->dead_logs_bytes += log->bytes;
+    while (sh->dead_logs_count > sh->args.dead_logs_count ||
+           (sh->dead_logs_count > 1 && sh->dead_logs_bytes > sh->args.dead_logs_bytes)) {
+        drop_oldest(sh);
+    }
+}
+
+/* ---- Old sessions ---- */
+
+static void prune(uv_work_t *work) {
+    wr_shell *sh = work->data;
+    char root[WR_PATH_MAX];
+    memcpy(root, sh->args.session_dir, sizeof root);
+    char *slash = strrchr(root, '/');
+    if (slash == NULL || slash == root) {
+        return;
+    }
+    *slash = 0;
+    wr_sessions_opts opts = {.keep_count = sh->args.session_count,
+                             .keep_bytes = sh->args.session_bytes,
+                             .young_s = YOUNG_S,
+                             .stop = &sh->prune_stop};
+    uint32_t removed = wr_sessions_prune(root, sh->args.session_dir, &opts);
+    if (removed > 0) {
+        WR_LOG_INFO("sessions.removed", "count=%u root=%s", removed, root);
+    }
+}
+
+static void pruned(uv_work_t *work, int status) {
+    (void)work, (void)status;
+}
+
+void shell_sessions_prune(wr_shell *sh) {
+    sh->prune.data = sh;
+    (void)uv_queue_work(&sh->loop, &sh->prune, prune, pruned); /* else the next cluster does it */
 }

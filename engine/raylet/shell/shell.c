@@ -468,6 +468,7 @@ void shell_end(wr_shell *sh, const char *why) {
     wr_raylet_core_leave(sh->core, why);
     shell_drain(sh);
     sh->ending = true;
+    __atomic_store_n(&sh->prune_stop, 1, __ATOMIC_RELEASE);
     sh->end_at = wr_clock_ns() + END_PATIENCE_NS;
     wr_pool_poison(sh->pool, why);
     unlink(sh->socket_path);

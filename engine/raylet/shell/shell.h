@@ -46,6 +46,10 @@ typedef struct shell_args {
     uint64_t rotation_bytes;     /* a log file of that size is rotated; 0: never */
     uint32_t rotation_count;     /* copies kept of each */
     uint32_t gcs_restarts;       /* that often in a minute is the GCS started again */
+    uint32_t session_count;      /* ended sessions whose folders stay */
+    uint64_t session_bytes;      /* and what they may take of the disk */
+    uint32_t dead_logs_count;    /* dead workers whose log files stay */
+    uint64_t dead_logs_bytes;
     bool head;
 } shell_args;
 
@@ -215,6 +219,16 @@ struct wr_shell {
     uint64_t last_pass;
     uint64_t rotate_looked; /* wr_clock_ns when all log files were small enough */
     bool rotating;          /* one of them is being copied */
+    struct shell_dead_log { /* of dead workers, the oldest first */
+        char out[WR_PATH_MAX], err[WR_PATH_MAX];
+        uint64_t bytes;
+        struct shell_dead_log *next;
+    } *dead_logs, **dead_logs_end;
+    uint32_t dead_logs_count;
+    uint64_t dead_logs_bytes;
+    int session_lock; /* held for life: who removes old session folders sees that this one lives */
+    uv_work_t prune;  /* removes old session folders, once */
+    int prune_stop;   /* written atomically */
 
     shell_conn *conns;
     uint64_t next_conn, next_ticket;
@@ -371,6 +385,9 @@ void shell_logs_before_cut(wr_shell *sh, const char *path);
 
 /* ---- rotate.c ---- */
 void shell_rotate_tick(wr_shell *sh);
+/* The log files of a worker that has ended stay until newer ones are more than the bounds. */
+void shell_logs_of_dead(wr_shell *sh, const shell_worker *w);
+void shell_sessions_prune(wr_shell *sh); /* in a thread of libuv's, until shell_end */
 
 /* ---- detect.c ---- */
 uint32_t shell_cpu_count(void);         /* of the machine or the container */
