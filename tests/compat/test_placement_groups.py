@@ -208,3 +208,48 @@ def test_life_ends_with_the_driver(program):
     )
     freed(4)
     assert ray.available_resources()["CPU"] == 4
+
+
+def test_lifetime_detached(program):
+    address = ray.get_runtime_context().gcs_address
+    freed(4)
+    program(
+        f"""
+        import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+        ray.init(address={address!r}, namespace="compat")
+        group = ray.util.placement_group([{{"CPU": 1}}, {{"CPU": 1}}], name="stays", lifetime="detached")
+        assert group.wait(30)
+
+        @ray.remote(num_cpus=1)
+        class Inside:
+            def m(self):
+                return ray.get_runtime_context().get_placement_group_id()
+
+        actor = Inside.options(
+            name="in stays",
+            lifetime="detached",
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group, 0),
+        ).remote()
+        assert ray.get(actor.m.remote()) == group.id.hex()
+        """
+    )
+    stays = get_placement_group("stays")
+    assert placement_group_table(stays)["state"] == "CREATED"
+    assert stays.wait(30)
+    actor = ray.get_actor("in stays")
+    assert ray.get(actor.m.remote(), timeout=60) == stays.id.hex()
+    assert ray.get(assigned.options(scheduling_strategy=inside(stays, 1)).remote(), timeout=60)
+    assert ray.available_resources()["CPU"] <= 2
+    remove_placement_group(stays)
+    freed(4)
+    with pytest.raises(ValueError):
+        get_placement_group("stays")
+
+
+def test_removed_are_shown_in_the_table():
+    made = placement_group([{"CPU": 1}])
+    assert made.wait(30)
+    remove_placement_group(made)
+    while placement_group_table(made)["state"] != "REMOVED":
+        pass

@@ -253,6 +253,55 @@ def _finds(ray, name: str) -> bool:
     return True
 
 
+DETACHED_GROUP = """
+import whipray as ray
+from whipray.util import placement_group
+ray.init(address=ADDRESS, log_to_driver=False)
+group = placement_group([{"CPU": 1}], name="stays", lifetime="detached")
+assert group.wait(30)
+goes = placement_group([{"CPU": 0.5}], name="goes")
+assert goes.wait(30)
+print("made", flush=True)
+"""
+
+
+def test_a_detached_placement_group_outlives_its_driver_and_the_gcs():
+    import whipray as ray
+    from whipray.util import (
+        get_placement_group,
+        placement_group,
+        placement_group_table,
+        remove_placement_group,
+    )
+    from whipray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    def where():
+        return ray.get_runtime_context().get_placement_group_id()
+
+    ray.init(num_cpus=2, log_to_driver=False)
+    try:
+        address = ray.get_runtime_context().gcs_address
+        with killed_at_the_end(start_driver(f"ADDRESS = {address!r}\n{DETACHED_GROUP}")) as driver:
+            read_until(driver, "made")
+            driver.wait()
+        for _ in range(2):
+            os.kill(daemon("gcs"), signal.SIGKILL)
+            made = placement_group([{"CPU": 0.5}])  # waits for the GCS that comes back
+            assert made.wait(30)
+            remove_placement_group(made)
+            group = get_placement_group("stays")
+            assert placement_group_table(group)["state"] == "CREATED"
+            inside = ray.remote(where).options(
+                num_cpus=1, scheduling_strategy=PlacementGroupSchedulingStrategy(group)
+            )
+            assert ray.get(inside.remote(), timeout=30) == group.id.hex()
+            wait_for(lambda: ray.available_resources().get("CPU") == 1, "only it holds a CPU")
+        remove_placement_group(group)
+        wait_for(lambda: ray.available_resources().get("CPU") == 2, "its CPU is free")
+    finally:
+        ray.shutdown()
+
+
 def test_the_helpers_find_the_processes_of_a_cluster(ray):
     names = [os.path.basename(command_of(p).split(" ")[0]) for p in children_of(os.getpid())]
     assert "whipray-raylet" in names and "whipray-gcs" in names

@@ -348,6 +348,7 @@ void wr_gcs_core_tick(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, wr_gc
     step_mark mark = step_begin(core, now, wall_us, log, out);
     gcs_nodes_tick(core);
     gcs_actors_prune(core);
+    gcs_groups_prune(core);
     gcs_nodes_bury(core);
     core->place_due = true;
     step_end(core, mark);

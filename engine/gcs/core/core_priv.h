@@ -228,6 +228,7 @@ void gcs_groups_place(wr_gcs_core *core);
 void gcs_groups_on_death(wr_gcs_core *core, uint32_t inc);
 void gcs_groups_on_job_end(wr_gcs_core *core, uint32_t job);
 void gcs_groups_on_owner_dead(wr_gcs_core *core, const wr_actor_id *owner);
+void gcs_groups_prune(wr_gcs_core *core);
 wr_status gcs_group_load(wr_gcs_core *core, const wr_pg_info *row, wr_error *err);
 void gcs_groups_start(wr_gcs_core *core);
 void gcs_group_free(gcs_group *group);

@@ -263,7 +263,8 @@ void gcs_on_pg_create(wr_gcs_core *core, uint32_t from, const wr_pg_info *pg) {
     core->place_due = true;
 }
 
-static void prune(wr_gcs_core *core) {
+/* Forgets the oldest of the removed. Not within an end of something else: its groups are being looked through. */
+void gcs_groups_prune(wr_gcs_core *core) {
     for (uint32_t i = 0; i < core->group_count && core->removed_groups > WR_GCS_DEAD_GROUPS_MAX; i++) {
         gcs_group *group = core->groups[i];
         if (group->info->state != WR_PG_REMOVED) {
@@ -316,7 +317,7 @@ void gcs_on_pg_remove(wr_gcs_core *core, uint32_t from, const wr_pg_id *id) {
     gcs_group *group = gcs_group_find(core, id);
     if (group != NULL) {
         remove_group(core, group);
-        prune(core);
+        gcs_groups_prune(core);
     }
     ack(core, from, WR_MSG_PG_REMOVE, id, WR_OK, wr_span_of(NULL, 0));
 }

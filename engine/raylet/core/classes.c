@@ -33,11 +33,11 @@ uint16_t wr_raylet_core_class_find(const wr_raylet_core *core, const wr_class *c
 
 static wr_status check_group(wr_raylet_core *core, const wr_class *cls, wr_error *err) {
     uint32_t index = wr_raylet_core_group_find(core, &cls->strategy.pg, NULL);
-    if (index == WR_CORE_NONE) {
+    if (index == WR_CORE_NONE && !core_group_was_here(core, &cls->strategy.pg)) {
         return WR_FAIL(err, WR_E_NOT_FOUND, "there is no such placement group (it may have been removed)");
     }
-    const core_group *g = core->groups[index];
-    if (g->state == WR_PG_REMOVED) {
+    const core_group *g = index == WR_CORE_NONE ? NULL : core->groups[index];
+    if (g == NULL || g->state == WR_PG_REMOVED) {
         return WR_FAIL(err, WR_E_PG_REMOVED, "the placement group was removed");
     }
     if (cls->strategy.bundle < -1 || cls->strategy.bundle >= (int32_t)g->bundle_count) {

@@ -33,7 +33,13 @@ WR_BEGIN_DECLS
  * would have to wait behind. */
 #define WR_CORE_KEEP_NS (2000ull * 1000 * 1000)
 #define WR_CORE_KEEP_PERIOD_NS (10ull * 1000 * 1000 * 1000)
-enum { WR_CORE_SPAWN_FAILURES_MAX = 3, WR_CORE_NONE = 0xffffffffu, WR_CORE_WORKERS_MAX = 1000 };
+enum {
+    WR_CORE_SPAWN_FAILURES_MAX = 3,
+    WR_CORE_NONE = 0xffffffffu,
+    WR_CORE_WORKERS_MAX = 1000,
+    WR_CORE_REMOVED_GROUPS_MAX =
+        1000 /* removed groups that the table still shows, the newest; as many as the GCS's */
+};
 
 typedef struct wr_raylet_core wr_raylet_core;
 

@@ -16,6 +16,18 @@ uint32_t wr_raylet_core_group_find(const wr_raylet_core *core, const wr_pg_id *i
     return WR_CORE_NONE;
 }
 
+static uint64_t read_le(const uint8_t *bytes, int count) {
+    uint64_t value = 0;
+    for (int i = 0; i < count; i++) {
+        value |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return value;
+}
+
+bool core_group_was_here(const wr_raylet_core *core, const wr_pg_id *id) {
+    return read_le(id->bytes, 4) == core->inc && read_le(id->bytes + 8, 8) - 1 < core->group_counter;
+}
+
 wr_status wr_raylet_core_group_create(wr_raylet_core *core, wr_time_ns now, const wr_core_group_spec *spec,
                                       wr_pg_id *out, wr_error *err) {
     if (spec->name[0] != 0 && wr_raylet_core_group_find(core, NULL, spec->name) != WR_CORE_NONE) {
@@ -124,6 +136,7 @@ void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *
 
 void core_group_forget(wr_raylet_core *core, core_group *g) {
     core_cmd(core, WR_CMD_PG_FORGET)->handle = g->ready;
+    core->removed_groups -= g->removed_at != 0;
     core->groups[g->index] = NULL;
     wr_free(g->name);
     wr_free(g->text);
@@ -132,15 +145,31 @@ void core_group_forget(wr_raylet_core *core, core_group *g) {
     wr_free(g);
 }
 
+static void forget_oldest_removed(wr_raylet_core *core) {
+    core_group *oldest = NULL;
+    for (uint32_t i = 0; i < core->group_count; i++) {
+        core_group *g = core->groups[i];
+        if (g != NULL && g->removed_at != 0 && (oldest == NULL || g->removed_at < oldest->removed_at)) {
+            oldest = g;
+        }
+    }
+    WR_ASSERT(oldest != NULL);
+    core_group_forget(core, oldest);
+}
+
 static void removed_here(wr_raylet_core *core, wr_time_ns now, core_group *g) {
     if (g->state == WR_PG_REMOVED) {
         return;
     }
     g->state = WR_PG_REMOVED;
+    g->removed_at = ++core->removed_counter;
+    core->removed_groups++;
     seal_ready(core, g, WR_E_PG_REMOVED, "the placement group was removed before it was ready");
     core_group_kill_work(core, now, &g->id, WR_CORE_NONE, true);
     if (core_job_of(core, g->job) == NULL) {
         core_group_forget(core, g); /* a detached one, whose job is gone */
+    } else if (core->removed_groups > WR_CORE_REMOVED_GROUPS_MAX) {
+        forget_oldest_removed(core);
     }
 }
 

@@ -90,6 +90,7 @@ typedef struct core_group {
     uint32_t *nodes;
     uint32_t bundle_count;
     wr_time_ns since;
+    uint64_t removed_at; /* the how manieth removed group it is; 0: it is not */
 } core_group;
 
 typedef struct core_job {
@@ -149,7 +150,8 @@ struct wr_raylet_core {
     uint32_t actor_count, actor_capacity, actor_serial, placing, draining;
     core_group **groups;
     uint32_t group_count, group_capacity;
-    uint64_t group_counter;
+    uint64_t group_counter, removed_counter;
+    uint32_t removed_groups; /* of core->groups */
     core_bundle **bundles;
     uint32_t bundle_count, bundle_capacity;
     core_job **jobs;
@@ -273,6 +275,8 @@ void core_actor_answer(wr_raylet_core *core, const wr_cluster_msg *msg);
 /* ---- groups.c ---- */
 void core_group_message(wr_raylet_core *core, wr_time_ns now, const wr_cluster_msg *msg);
 void core_group_forget(wr_raylet_core *core, core_group *group);
+bool core_group_was_here(const wr_raylet_core *core,
+                         const wr_pg_id *id); /* this node made it, at some time */
 void core_group_kill_work(wr_raylet_core *core, wr_time_ns now, const wr_pg_id *pg, uint32_t index,
                           bool removed);
 /* The oldest thing of this node's that the GCS cannot place for want of room here; false: none. */

@@ -786,6 +786,27 @@ TEST(GcsCoreTest, ActorsOfAGroupStartWithItAndEndWithIt) {
     EXPECT_EQ(static_cast<uint32_t>(WR_E_PG_REMOVED), w.Actor(late).status);
 }
 
+TEST(GcsCoreTest, OnlyTheLastRemovedGroupsAreRememberedAlsoThoseThatEndedWithTheirJob) {
+    World w;
+    uint32_t a = w.Join(1);
+    uint32_t job = w.StartJob(a);
+    for (uint64_t k = 1; k <= WR_GCS_DEAD_GROUPS_MAX + 20; k++) {
+        w.CreateGroup(a, k, {"CPU=1"}, WR_PG_PACK, job);
+    }
+    wr_pg_id stays = w.CreateGroup(a, 5000, {"CPU=1"}, WR_PG_PACK);
+    w.Flush();
+    w.EndJob(a, job);
+    w.Tick();
+    w.Flush();
+    size_t rows = 0;
+    for (auto &[key, row] : w.store) {
+        rows += key.first == WR_GCS_GROUP;
+    }
+    EXPECT_EQ(WR_GCS_DEAD_GROUPS_MAX + 1u, rows);
+    w.Crash();
+    EXPECT_NE(99u, w.GroupState(stays));
+}
+
 TEST(GcsCoreTest, AGroupOfEmptyBundlesIsRefused) {
     World w;
     uint32_t a = w.Join(1);

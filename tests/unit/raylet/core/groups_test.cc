@@ -146,3 +146,32 @@ TEST(Groups, RemovalBeforeItIsReadyEndsTheWait) {
     EXPECT_EQ(WR_E_PG_REMOVED, n->Last(WR_CMD_PG_READY)->status);
     EXPECT_EQ(0u, n->Counts().wishes);
 }
+
+TEST(Groups, OnlyTheLastRemovedOnesAreRemembered) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=4", 4);
+    uint32_t job = n->Job();
+    wr_pg_id stays = n->Group(job, {"CPU=1"}), first = n->Group(job, {"CPU=1"});
+    wr_strategy in_first = InGroup(first);
+    n->Class(job, "CPU=1", &in_first);
+    wr_raylet_core_group_remove(n->core, c.now, &first);
+    for (uint32_t k = 0; k < WR_CORE_REMOVED_GROUPS_MAX + 10; k++) {
+        wr_pg_id id = n->Group(job, {"CPU=1"});
+        wr_raylet_core_group_remove(n->core, c.now, &id);
+        n->Run();
+        c.Settle();
+        n->log.clear();
+    }
+    EXPECT_EQ(WR_CORE_REMOVED_GROUPS_MAX + 1u, n->Counts().groups);
+    EXPECT_NE(WR_CORE_NONE, wr_raylet_core_group_find(n->core, &stays, nullptr));
+    EXPECT_EQ(WR_CORE_NONE, wr_raylet_core_group_find(n->core, &first, nullptr));
+    wr_class cls = n->MakeClass(job, "CPU=1", &in_first);
+    EXPECT_EQ(WR_E_PG_REMOVED, wr_raylet_core_class_check(n->core, &cls, nullptr))
+        << "forgotten, not unknown";
+    wr_raylet_core_group_remove(n->core, c.now, &first);
+    c.Settle();
+    wr_raylet_core_job_end(n->core, c.now, job, false, "done");
+    c.Settle();
+    c.Pass(100);
+    EXPECT_EQ(0u, n->Counts().groups);
+}
