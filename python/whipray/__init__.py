@@ -12,8 +12,6 @@ Examples
 
 from __future__ import annotations
 
-from typing import Any as _Any
-
 from whipray._core import ObjectRef, get, put, wait
 from whipray._private.ids import (
     ActorClassID,
@@ -38,6 +36,7 @@ ObjectID = ObjectRef
 
 from whipray import exceptions  # noqa: E402
 from whipray._private import session as _session  # noqa: E402
+from whipray._private import unbuilt as _unbuilt  # noqa: E402
 from whipray._private.awaiting import ObjectRefGenerator  # noqa: E402
 from whipray._private.calls import cancel, kill, remote  # noqa: E402
 from whipray._private.state import (  # noqa: E402
@@ -127,32 +126,11 @@ def get_gpu_ids() -> list[int | str]:
     return gpu_ids()
 
 
-_SUBMODULES = (
-    "air",
-    "cloudpickle",
-    "cluster_utils",
-    "compat",
-    "dag",
-    "data",
-    "experimental",
-    "job_submission",
-    "rl",
-    "rllib",
-    "train",
-    "tune",
+__getattr__ = _unbuilt.module_getattr(
+    __name__,
+    built=__all__,
+    submodules=("cloudpickle", "compat", "experimental", "rl", "rllib"),
 )
 
-
-def __getattr__(name: str) -> _Any:
-    """Import a submodule at its first use, as ``ray.data`` without an import of its own."""
-    if name in _SUBMODULES:
-        import importlib
-
-        return importlib.import_module(f"{__name__}.{name}")
-    from whipray._private.suggest import nearest
-
-    known = (*__all__, *_SUBMODULES)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest(name, known)}")
-
-
+_unbuilt.install()
 _hooks.install()

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from whipray._private import config
+from whipray._private import config, unbuilt
 
 ALIAS: Final = "ray"
 TARGET: Final = "whipray"
@@ -58,6 +58,9 @@ class AliasFinder(importlib.abc.MetaPathFinder):
         if fullname != ALIAS and not fullname.startswith(ALIAS + "."):
             return None
         real = TARGET + fullname.removeprefix(ALIAS)
+        refusal = unbuilt.left_out(fullname)
+        if refusal is not None:
+            raise unbuilt.LeftOutError(refusal, name=fullname)
         try:
             found = importlib.util.find_spec(real)
         except ModuleNotFoundError:

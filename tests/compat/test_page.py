@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import ray_names
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -85,3 +86,59 @@ def test_each_trap_has_its_test(number):
     assert [
         name for name in functions("test_traps.py") if name.startswith(f"test_trap_{number:02}")
     ]
+
+
+def words_by_section():
+    """For each numbered section: the state of each row, with the names in its first column."""
+    found = {}
+    section = ""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        heading = re.match(r"## (\d+)\. ", line)
+        if heading:
+            section = heading[1]
+        elif line.startswith("|") and not line.startswith(("|---", "| What ")):
+            what, state, _ = (part.strip() for part in line.strip("|").split(" | ", 2))
+            code = " ".join(re.findall(r"`([^`]*)`", what))
+            found.setdefault(section, []).append((state, set(re.findall(r"[\w.]+", code))))
+    return found
+
+
+def expected_rows():
+    """(section, name, the states that a row which names it may have) for all of ray_names."""
+    built, unbuilt = {"works", "differs"}, {"not yet"}
+    for table, states in (
+        (ray_names.THERE, built),
+        (ray_names.MODULES, unbuilt),
+        (ray_names.UNBUILT, unbuilt),
+    ):
+        for section in table:
+            for name in ray_names.dotted(table[section]):
+                yield section, name, states
+    for section, listed in ray_names.LEFT_OUT.items():
+        yield from ((section, name, unbuilt) for name in listed.split())
+    uses = [
+        *((section, word, raises) for section, word, _, raises in ray_names.USES),
+        *(("2", name, raises) for name, _, raises in ray_names.INIT),
+        *(("2", name, "") for name in (ray_names.INIT_TAKES + ray_names.INIT_PRIVATE).split()),
+        *(("2", name, "") for name in ray_names.CONTEXT.split()),
+        *(("2", name, raises) for name, _, raises in ray_names.JOB_CONFIG),
+        *(("23", name, raises) for _, name, _, raises in ray_names.RLLIB),
+        *(("23", name, ray_names.NOT) for name in ray_names.RLLIB_UNBUILT.split()),
+    ]
+    for section, word, raises in uses:
+        if word != "nosuch":
+            states = {"": built, ray_names.NOT: unbuilt}.get(raises, STATES)
+            yield section, word, states
+    for name in ray_names.VARIABLES.split():
+        yield "21", name, STATES
+
+
+def test_every_name_has_its_row():
+    page = words_by_section()
+    missing = []
+    for section, name, states in expected_rows():
+        last = name.rpartition(".")[2]
+        rows_there = page.get(section, [])
+        if not any(state in states and {name, last} & words for state, words in rows_there):
+            missing.append(f"section {section}: {name} ({' or '.join(sorted(states))})")
+    assert not missing, "\n".join(missing)

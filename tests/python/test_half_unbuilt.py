@@ -1,9 +1,13 @@
 """What docs/compatibility.md calls "not yet" says so by name, and never by an accident inside."""
 
 import importlib
+import os
+import re
+from pathlib import Path
 
 import pytest
 import whipray as ray
+from whipray._private import config, driver, unbuilt_names
 from whipray.util.scheduling_strategies import NodeLabelSchedulingStrategy
 
 
@@ -89,6 +93,57 @@ def test_placeholders_can_be_named_in_types():
     assert "not built" in repr(Dataset)
     with pytest.raises(NotImplementedError, match=r"Dataset\.x"):
         Dataset.x  # noqa: B018
+
+
+def test_breakpoint_in_a_task_says_so(cluster):
+    @ray.remote(num_cpus=0)
+    def stop():
+        breakpoint()
+
+    with pytest.raises(NotImplementedError, match=r"breakpoint\(\) in a worker is not built yet"):
+        ray.get(stop.remote())
+
+
+def test_variables_that_nothing_reads_are_named_once(monkeypatch):
+    said = []
+    monkeypatch.setattr(driver.logger, "warning", lambda text, *args: said.append(text % args))
+    monkeypatch.setattr(config, "alias_active", True)
+    for name in list(os.environ):
+        if name.startswith("RAY_"):
+            monkeypatch.delenv(name)
+    assert config.unread() == []
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.5")
+    monkeypatch.setenv("RAY_DEBUG_POST_MORTEM", "1")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_LOG_TO_DRIVER", "0")
+    ray.shutdown()
+    with ray.init(num_cpus=1, configure_logging=False):
+        pass
+    assert said == [
+        "RAY_DEBUG_POST_MORTEM, RAY_memory_usage_threshold: set in the environment, but not built "
+        "yet in Whipray, and without effect"
+    ]
+    monkeypatch.setattr(config, "alias_active", False)
+    assert config.unread() == []
+
+
+def test_the_list_of_variables_that_are_read_is_whole():
+    package = Path(ray.__file__).parent
+    text = "".join(path.read_text() for path in package.rglob("*.py") if path.name != "config.py")
+    found = re.findall(r"config\.(?:text|flag|integer|number)\(\s*\"(\w+)\"", text)
+    found += re.findall(r"_pattern\(\"(\w+)\"\)", text)
+    assert set(found) == config.READ
+
+
+def test_no_table_has_a_name_that_is_built():
+    root = Path(ray.__file__).parent
+    for module, names in unbuilt_names.MODULES.items():
+        there = vars(importlib.import_module(f"whipray.{module}"))
+        assert not set(names.split()) & set(there), module
+        assert len(set(names.split())) == len(names.split()), module
+    for module in unbuilt_names.LEFT_OUT:
+        path = root.joinpath(*module.split("."))
+        assert not path.exists() and not path.with_suffix(".py").exists()
 
 
 def test_unknown_names_are_attribute_errors():

@@ -8,6 +8,34 @@ from typing import Final
 alias_active = False
 """Whether ``import ray`` means this package in this process (see `whipray.compat`)."""
 
+READ: Final = frozenset(
+    (
+        "ADDRESS",
+        "AUTH_TOKEN",
+        "AUTH_TOKEN_PATH",
+        "COLOR_PREFIX",
+        "DEDUP_LOGS",
+        "DEDUP_LOGS_AGG_WINDOW_S",
+        "DEDUP_LOGS_ALLOW_REGEX",
+        "DEDUP_LOGS_SKIP_REGEX",
+        "ENABLE_AUTO_CONNECT",
+        "EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES",
+        "LOGGER_LEVEL",
+        "LOG_TO_DRIVER",
+        "NAMESPACE",
+        "OVERRIDE_JOB_RUNTIME_ENV",
+        "RUNTIME_ENV",
+        "TASK_MAX_RETRIES",
+        "TMPDIR",
+        "WARN_BLOCKING_GET_INSIDE_ASYNC",
+    )
+)
+"""The settings that something reads: those of any other name have no effect."""
+_NOT_MEANT: Final = frozenset(
+    ("JOB_ID", "NODE_ID", "RAYLET_PID", "USAGE_STATS_ENABLED", "USAGE_STATS_PROMPT_ENABLED")
+)
+"""Workers have the first three, and Whipray sends no statistics: nothing is lost with these."""
+
 _FALSE: Final = frozenset(("0", "false", "no", "off"))
 
 
@@ -48,3 +76,14 @@ def number(name: str, default: float) -> float:
         return float(value)
     except ValueError:
         raise ValueError(f"WHIPRAY_{name} must be a number, not {value!r}") from None
+
+
+def unread() -> list[str]:
+    """Return the variables ``RAY_X`` of the environment that ask for what is not built.
+
+    Empty without the alias: they are not Whipray's then.
+    """
+    if not alias_active:
+        return []
+    names = (name.removeprefix("RAY_") for name in os.environ if name.startswith("RAY_"))
+    return sorted(f"RAY_{name}" for name in names if name not in READ | _NOT_MEANT)

@@ -204,6 +204,12 @@ def init(
         raise TypeError(f"job_config must be a JobConfig, not {type(job_config).__name__}")
     if configure_logging:
         _configure_logging(logging_level, logging_format)
+    unread = config.unread()
+    if unread:
+        logger.warning(
+            "%s: set in the environment, but not built yet in Whipray, and without effect",
+            ", ".join(unread),
+        )
     starting = {name: arguments[name] for name in _STARTING_ONLY if arguments[name] is not None}
     _check_starting(starting)
     environment = _job_environment(runtime_env, job_config)

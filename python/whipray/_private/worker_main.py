@@ -433,6 +433,11 @@ def end_by(error: BaseException, task: Any = None) -> NoReturn:
     _leave(_exit_code(error), said_goodbye=False)
 
 
+def _refuse_breakpoint(*args: Any, **kwargs: Any) -> NoReturn:
+    """Say why there is no debugger: a worker has no terminal (hook of ``breakpoint()``)."""
+    raise NotImplementedError("breakpoint() in a worker is not built yet in Whipray")
+
+
 # ---- The beginning ---------------------------------------------------------------------------
 
 
@@ -479,6 +484,8 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
         max_calls_reached=lambda: None,
     )
     signal.signal(signal.SIGINT, _on_interrupt)
+    if "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _refuse_breakpoint
     hello = _core.pack({"cookie": cookie})
     try:
         welcome = _core.unpack(_core.connect(_core.KIND_WORKER, socket_path, token, hello))

@@ -6,6 +6,7 @@ from typing import Any
 
 from whipray._private import session as sessions
 from whipray._private.serialization import deregister_serializer, register_serializer
+from whipray._private.unbuilt import module_getattr
 from whipray.util import scheduling_strategies
 from whipray.util.actor_pool import ActorPool
 from whipray.util.check_serialize import inspect_serializability
@@ -19,7 +20,6 @@ from whipray.util.placement_group import (
 
 __all__ = [
     "ActorPool",
-    "as_completed",
     "deregister_serializer",
     "disable_log_once_globally",
     "enable_periodic_logging",
@@ -30,7 +30,6 @@ __all__ = [
     "inspect_serializability",
     "list_named_actors",
     "log_once",
-    "map_unordered",
     "placement_group",
     "placement_group_table",
     "register_serializer",
@@ -87,23 +86,6 @@ def get_node_instance_id() -> str:
     return os.environ.get("CLOUD_INSTANCE_ID") or os.environ.get("WHIPRAY_CLOUD_INSTANCE_ID") or ""
 
 
-def as_completed(refs: list[Any], *, chunk_size: int = 10, yield_obj_refs: bool = False) -> Any:
-    """Not built yet: NotImplementedError."""
-    raise NotImplementedError("whipray.util.as_completed() is not built yet in Whipray")
-
-
-def map_unordered(
-    fn: Any,
-    items: Any,
-    *,
-    backpressure_size: int | None = 100,
-    chunk_size: int = 10,
-    yield_obj_refs: bool = False,
-) -> Any:
-    """Not built yet: NotImplementedError."""
-    raise NotImplementedError("whipray.util.map_unordered() is not built yet in Whipray")
-
-
 _logged: set[str] = set()
 _log_once_off = False
 _log_period: float | None = None
@@ -139,29 +121,8 @@ def enable_periodic_logging() -> None:
     _log_period = 60.0
 
 
-_SUBMODULES = (
-    "annotations",
-    "check_serialize",
-    "collective",
-    "debug",
-    "joblib",
-    "metrics",
-    "multiprocessing",
-    "queue",
-    "rpdb",
-    "serialization",
-    "state",
-    "tqdm_ray",
+__getattr__ = module_getattr(
+    __name__,
+    built=__all__,
+    submodules=("annotations", "check_serialize", "debug", "queue", "serialization"),
 )
-
-
-def __getattr__(name: str) -> Any:
-    """Import a submodule at its first use, as ``ray.util.queue`` without an import of its own."""
-    if name in _SUBMODULES:
-        import importlib
-
-        return importlib.import_module(f"{__name__}.{name}")
-    from whipray._private.suggest import nearest
-
-    known = (*__all__, *_SUBMODULES)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest(name, known)}")
