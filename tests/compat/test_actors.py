@@ -8,7 +8,7 @@ import time
 
 import pytest
 import ray
-from compat_helpers import Signal, Tally
+from compat_helpers import AGAINST, Signal, Tally
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -164,13 +164,14 @@ def test_constructor_runs_once_in_a_worker_that_changes_over():
         ray.remote(num_cpus=4)(Async),
         ray.remote(num_cpus=4, max_concurrency=2)(Plain),
     ]
-    for n in range(30):
+    rounds = 3 if AGAINST == "ray" else 30  # Ray starts a process for each actor
+    for n in range(rounds):
         ray.get([work.remote() for _ in range(5)])
         actor = kinds[n % 3].remote(made)
         found = ray.get([actor.call.remote() for _ in range(20)], timeout=60)
         assert sorted(found) == [(call, n + 1) for call in range(1, 21)]
         del actor
-    assert ray.get(made.add.remote()) == 31
+    assert ray.get(made.add.remote()) == rounds + 1
 
 
 def test_actor_holds_what_it_names():
@@ -212,6 +213,7 @@ def test_max_concurrency_threads():
     assert ray.get(refs, timeout=60) == [True, True]
 
 
+@pytest.mark.differs("Ray takes any number")
 def test_max_concurrency_wrong():
     with pytest.raises(ValueError):
         Counter.options(max_concurrency=0).remote()

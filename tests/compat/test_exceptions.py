@@ -58,6 +58,7 @@ def test_ray_task_error():
     assert "Traceback: x" in str(dual)
 
 
+@pytest.mark.differs("Ray's hold the cause")
 def test_ray_task_error_has_the_causes_arguments():
     dual = exceptions.RayTaskError("f", "tb", ValueError("bad")).as_instanceof_cause()
     assert dual.args == ("bad",)

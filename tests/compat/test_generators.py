@@ -122,6 +122,7 @@ def test_a_worker_that_computes_feeds_its_unread_generator():
     assert ray.get(outer.remote(Tally.remote()), timeout=60)
 
 
+@pytest.mark.differs("Ray's resolves")
 def test_completed_of_a_failed_one():
     """Here the end is the error, too; Ray's resolves."""
     with pytest.raises(ValueError):
@@ -198,6 +199,7 @@ def test_async_actor_generator():
     assert [ray.get(ref) for ref in Actor.remote().items.remote(4)] == [0, 1, 2, 3]
 
 
+@pytest.mark.differs("Ray's goes on or waits")
 def test_drop_stops_the_producer():
     stopped = Signal.remote()
 

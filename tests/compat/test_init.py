@@ -67,6 +67,7 @@ def test_init_auto_without_a_cluster(monkeypatch):
         ray.init(address="auto")
 
 
+@pytest.mark.differs("where none is: ConnectionError at once")
 def test_init_at_a_wrong_address():
     with pytest.raises(ConnectionError):
         ray.init(address="127.0.0.1:1")
@@ -140,6 +141,7 @@ def test_namespace_is_a_jobs_own():
     assert ray.get_runtime_context().namespace
 
 
+@pytest.mark.differs("Ray reads it for clients only")
 def test_namespace_from_the_environment(program):
     done = program(
         """

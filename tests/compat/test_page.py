@@ -142,3 +142,19 @@ def test_every_name_has_its_row():
         if not any(state in states and {name, last} & words for state, words in rows_there):
             missing.append(f"section {section}: {name} ({' or '.join(sorted(states))})")
     assert not missing, "\n".join(missing)
+
+
+def marks():
+    """(file, text) of each ``pytest.mark.differs(text)``."""
+    for path in sorted((ROOT / "tests" / "compat").glob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "differs":
+                yield path.name, ast.literal_eval(node.args[0])
+
+
+def test_what_a_mark_says_stands_in_a_row_that_differs():
+    told = [how for _, _, state, how in rows() if state != "works"]
+    found = list(marks())
+    assert len(found) > 5
+    for file, text in found:
+        assert len(text) > 10 and any(text in how for how in told), f"{file}: {text}"

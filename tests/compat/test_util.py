@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 import queue as std_queue
+import time
 
 import pytest
 import ray
@@ -185,11 +186,40 @@ def test_queue_get_waits():
     q.shutdown()
 
 
+def disks():
+    return ray.available_resources().get("disk", 0)
+
+
+def wait_for_disks(count):
+    """Wait until so many are free; what is free is reported with a delay."""
+    while disks() != count:
+        time.sleep(0.01)
+
+
 def test_queue_actor_options():
-    q = Queue(actor_options={"name": "queue by name"})
+    wait_for_disks(2)
+    q = Queue(
+        maxsize=1,
+        actor_options={"name": "queue by name", "resources": {"disk": 1}, "max_restarts": 0},
+    )
     q.put(1)
-    assert ray.get(ray.get_actor("queue by name").qsize.remote()) == 1
+    named = ray.get_actor("queue by name")
+    assert ray.get(named.qsize.remote()) == 1
+    assert named == q.actor
+    wait_for_disks(1)
+    other = Queue(actor_options={"resources": {"disk": 1}})
+    other.put(2)
+    wait_for_disks(0)
+    third = Queue(actor_options={"resources": {"disk": 1}})
+    waits = third.actor.qsize.remote()
+    assert ray.wait([waits], timeout=0.3) == ([], [waits])
     q.shutdown()
+    assert ray.get(waits, timeout=60) == 0
+    with pytest.raises(ValueError, match="queue by name"):
+        ray.get_actor("queue by name")
+    other.shutdown()
+    third.shutdown()
+    wait_for_disks(2)
 
 
 def test_list_named_actors():

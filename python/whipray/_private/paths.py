@@ -22,8 +22,13 @@ def base_dir(parent: str | None = None) -> Path:
     ----------
     parent : str, optional
         Another parent than ``WHIPRAY_TMPDIR`` and ``/tmp``.
+
+    Returns
+    -------
+    Path
+        Absolute: the daemons live in another folder than the driver.
     """
-    return Path(parent or config.text("TMPDIR") or "/tmp") / f"whipray-{os.getuid()}"
+    return Path(parent or config.text("TMPDIR") or "/tmp").absolute() / f"whipray-{os.getuid()}"
 
 
 def make_private(path: Path) -> None:
