@@ -398,3 +398,4 @@ int wr_py_task_add(PyObject *module);
 int wr_py_children_add(PyObject *module);
 int wr_py_worker_add(PyObject *module);
 int wr_py_record_add(PyObject *module);
+int wr_py_forks_add(PyObject *module);

@@ -124,6 +124,12 @@ def pack(fields: dict[str, Any]) -> bytes:
 def unpack(record: bytes) -> dict[str, Any]:
     """The reverse. Raises ValueError when the bytes are no record."""
 
+def serve_forks(socket_path: str, hello: bytes) -> bytes:
+    """Says hello to the raylet (the packed record is its whole request), then forks on its orders,
+    in C, with the GIL held and no Python code run; the process must have one thread. Returns only
+    in a child, with its order, a packed record (engine/local/protocol.h, fork_next). In the server:
+    raises ConnectionError when the raylet hung up, RuntimeError for any other failure."""
+
 def connect(
     kind: int, socket_path: str, token: str, hello: bytes = b"", spin_us: int = 50
 ) -> bytes:

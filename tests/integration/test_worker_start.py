@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -46,6 +48,86 @@ def test_the_legacy_generator_of_numpy_is_seeded_anew_in_each_worker(ray):
     rows = ray.get([drawer.draw.remote() for drawer in drawers])
     assert len({value for value, _ in rows}) == 4
     assert len({tuple(state) for _, state in rows}) == 4
+
+
+def preloaded_modules():
+    code = (
+        "import sys; from whipray._private import fork_server; fork_server.preload();"
+        "print(*sys.modules, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
+    return set(done.stdout.decode().split())
+
+
+def test_a_worker_imports_nothing_after_its_fork(ray):
+    @ray.remote
+    class Actor:
+        def modules(self):
+            import sys
+
+            return set(sys.modules)
+
+    @ray.remote
+    def modules():
+        import sys
+
+        return set(sys.modules)
+
+    seen = ray.get(modules.remote()) | ray.get(Actor.remote().modules.remote())
+    late = {name for name in seen - preloaded_modules() if not name.startswith("test_")}
+    program = {"argparse", "gettext", "runpy", "importlib._abc", "importlib.util"}  # `-m` itself
+    assert late <= program
+
+
+def test_a_worker_has_one_thread_and_blocks_no_signal(ray):
+    @ray.remote
+    def state():
+        import os
+        import signal
+
+        return len(os.listdir("/proc/self/task")), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    assert ray.get(state.remote()) == (1, set())
+
+
+def test_a_child_of_a_worker_sees_one_thread_and_draws_its_own_numbers(ray):
+    @ray.remote
+    def fork():
+        import os
+        import random
+        import threading
+
+        stop = threading.Event()
+        other = threading.Thread(target=stop.wait)
+        other.start()
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.write(write, f"{threading.active_count()} {random.random()}".encode())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        stop.set()
+        other.join()
+        return os.read(read, 100).decode(), random.random()
+
+    said, own = ray.get(fork.remote())
+    threads, drawn = said.split()
+    assert threads == "1" and float(drawn) != own
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the bound is that of one interpreter")
+def test_an_idle_actor_keeps_less_than_three_mebibytes_of_its_own(ray):
+    """Pages that the fork server writes, or that workers write after the fork, show up here."""
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def private_kib(self):
+            with open("/proc/self/smaps_rollup") as file:
+                return next(int(row.split()[1]) for row in file if row.startswith("Private_Dirty"))
+
+    actors = [Actor.remote() for _ in range(8)]
+    sizes = sorted(ray.get([actor.private_kib.remote() for actor in actors]))
+    assert sizes[4] < 3 * 1024, sizes
 
 
 def test_task_events_name_function_and_state_once_somebody_reads(ray):

@@ -5,12 +5,21 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 
 import pytest
 from whipray._private import record
-from whipray._private.fork_server import HEADER, HEADER_BYTES, REPLY, frame
+
+REPLY = 2
+HEADER = struct.Struct("<IHHQ")  # engine/local/protocol.h
+HEADER_BYTES = HEADER.size
+
+
+def frame(kind, request, fields):
+    body = record.pack(fields)
+    return HEADER.pack(HEADER_BYTES - 4 + len(body), kind, 1, request) + body
 
 
 class Raylet:

@@ -62,6 +62,9 @@ class _Life:
 
 _life = _Life()
 
+_session = sessions.Session(_core.KIND_WORKER, 0, {}, {}, {})
+"""This process's session, to be filled: made before the fork, it costs a worker nothing."""
+
 threads_given = 0
 """How many threads libraries may take if the user says so, else 0; set by the fork server."""
 
@@ -466,6 +469,21 @@ def _inherited_environment(job_env: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def prepare() -> None:
+    """Do once, before workers are forked, what is the same in all of them.
+
+    What is done after the fork makes pages of each worker its own, and takes time at its start.
+    """
+    hooks.install()
+    _core.set_hooks(
+        load_function=_load_function,
+        assignment=_on_assignment,
+        max_calls_reached=lambda: None,
+    )
+    # In the fork server itself it has no effect: no Python code runs there once it serves.
+    signal.signal(signal.SIGINT, _on_interrupt)
+
+
 def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
     """Be a worker until the raylet or user code ends it; never returns.
 
@@ -477,13 +495,6 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
         Which of its orders this process answers.
     """
     global threads_given
-    hooks.install()
-    _core.set_hooks(
-        load_function=_load_function,
-        assignment=_on_assignment,
-        max_calls_reached=lambda: None,
-    )
-    signal.signal(signal.SIGINT, _on_interrupt)
     if "PYTHONBREAKPOINT" not in os.environ:
         sys.breakpointhook = _refuse_breakpoint
     hello = _core.pack({"cookie": cookie})
@@ -493,17 +504,13 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
         print(f"whipray: a worker could not register: {error}", file=sys.stderr)
         os._exit(1)
     job = welcome.get("job_config") or {}
-    job_env = json.loads(job.get("runtime_env") or "{}")
+    text = job.get("runtime_env") or "{}"
+    job_env = json.loads(text) if text != "{}" else {}
     environment = _inherited_environment(job_env)
-    sessions.set_current(
-        sessions.Session(
-            kind=_core.KIND_WORKER,
-            number=_core.session(),
-            welcome=welcome,
-            runtime_env=environment,
-            job_env=job_env,
-        )
-    )
+    session = _session
+    session.number, session.welcome = _core.session(), welcome
+    session.runtime_env, session.job_env = environment, job_env
+    sessions.set_current(session)
     if not threads_given:
         given = [item.partition(b"=")[0].decode(errors="replace") for item in job.get("env") or []]
         threads_given = int(any(name in given for name in THREAD_VARIABLES))

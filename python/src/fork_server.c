@@ -1,0 +1,40 @@
+/* serve_forks: the fork server's loop (engine/local/forks.h), and the way back into Python in a child. */
+#include "core.h"
+#include "local/forks.h"
+
+static PyObject *serve_forks(PyObject *module, PyObject *args) {
+    (void)module;
+    const char *path;
+    Py_buffer hello;
+    if (!PyArg_ParseTuple(args, "sy*", &path, &hello)) {
+        return NULL;
+    }
+    wr_error error = {0};
+    wr_frame_conn *conn = NULL;
+    wr_record order;
+    wr_status status = wr_frame_connect(path, UINT64_MAX, &conn, &error);
+    if (status == WR_OK) {
+        status = wr_forks_serve(conn, hello.buf, (uint32_t)hello.len, &order, &error);
+    }
+    PyObject *out = NULL;
+    if (status == WR_OK) {
+        PyOS_AfterFork_Child();
+        out = PyBytes_FromStringAndSize((const char *)order.bytes, (Py_ssize_t)order.count_bytes);
+    } else if (status == WR_E_UNAVAILABLE) {
+        PyErr_SetString(PyExc_ConnectionError, error.text);
+    } else {
+        PyErr_SetString(PyExc_RuntimeError, error.text);
+    }
+    wr_frame_close(conn);
+    PyBuffer_Release(&hello);
+    return out;
+}
+
+static PyMethodDef functions[] = {
+    {"serve_forks", serve_forks, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+int wr_py_forks_add(PyObject *module) {
+    return PyModule_AddFunctions(module, functions);
+}
