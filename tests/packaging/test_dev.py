@@ -56,7 +56,15 @@ def dev(tree: Path, *arguments: str, fails: str = "", status: int = 1) -> tuple[
 def test_all_steps_are_run_and_pass(tree):
     status, calls = dev(tree, "test")
     assert status == 0
-    for part in ("lint.py", "build/release", "build/asan", "build/tsan", "fuzz.sh", "mutants", "pytest"):
+    for part in (
+        "lint.py",
+        "build/release",
+        "build/asan",
+        "build/tsan",
+        "fuzz.sh",
+        "mutants",
+        "pytest",
+    ):
         assert part in calls
 
 

@@ -194,7 +194,7 @@ static wr_status serve(wr_shell *sh, shell_conn *conn, const wr_frame *frame, wr
         return WR_FAIL(err, WR_E_UNAUTHENTICATED, "op '%s' before hello", name);
     }
     static const shell_op *const tables[] = {shell_ops_work, shell_ops_actors, shell_ops_groups,
-                                             shell_ops_node, shell_ops_view, shell_ops_why};
+                                             shell_ops_node, shell_ops_view,   shell_ops_why};
     const shell_op *op = NULL;
     for (size_t i = 0; i < WR_COUNT_OF(tables) && op == NULL; i++) {
         op = find_op(tables[i], name);
