@@ -160,6 +160,7 @@ void wr_keeper_slot_info(const wr_keeper *k, uint32_t s, wr_slot_info *out) {
     out->cells_held = (uint64_t)mine->cell_extents << k->pool->cells_shift;
     out->heap_bytes_held = mine->heap_units * k->pool->geometry.heap_unit;
     out->holds = mine->holds;
+    out->reserved = wr_keeper_reserved(k, s);
     uint32_t who = wr_who(s, mine->epoch);
     for (uint32_t lane = 0; lane < WR_LANE_MAX; lane++) {
         wr_handle handle = WR_LOAD(&slot->current[lane]);

@@ -51,8 +51,9 @@ typedef struct wr_slot_info {
     int pid;
     uint32_t epoch, assignment;
     wr_activity activity;
-    uint64_t running;                     /* first claim in flight, 0: none */
-    uint32_t lanes_running;               /* claims in flight */
+    uint64_t running;       /* first claim in flight, 0: none */
+    uint32_t lanes_running; /* claims in flight */
+    uint32_t reserved;      /* READY tasks that it reserved and has not begun: others may steal them */
     uint64_t cells_held, heap_bytes_held; /* extents it holds, in cells and bytes */
     uint64_t holds;                       /* shared cells of others that it holds */
 } wr_slot_info;
@@ -95,8 +96,6 @@ typedef struct wr_port_info {
     uint32_t sleepers; /* takers asleep */
 } wr_port_info;
 void wr_keeper_port_info(const wr_keeper *keeper, uint16_t port, wr_port_info *out);
-/* Tasks of the port that workers have reserved and not begun (others may still steal them). O(slots): for status. */
-uint64_t wr_keeper_port_reserved(const wr_keeper *keeper, uint16_t port);
 
 /* ---- References that the raylet itself has ---- */
 void wr_keeper_hold(wr_keeper *keeper,

@@ -26,9 +26,8 @@ static void requeue_ready(wr_keeper *k, wr_handle handle) {
     }
 }
 
-/* Reserved and not begun: behind the head, so nobody would look there again. An actor's heads are set back as
- * a whole. */
-/* The reservation that a slot has published: its ring, and the places [*at, *end) in it that were not lapped. false: none. */
+/* The reservation that a slot has published: its ring, and the places [*at, *end) in it that were not lapped. What was not
+ * begun there lies behind the head, so nobody would look there again. false: none (an actor's heads are set back as a whole). */
 static bool reservation_of(const wr_keeper *k, uint32_t s, uint32_t *number, uint64_t *at, uint64_t *end) {
     uint64_t word = WR_LOAD(&wr_slot_at(k->pool, s)->reserved);
     uint32_t count = (uint32_t)word & 63;
@@ -64,14 +63,10 @@ static void reap_reservation(reaping *r) {
     }
 }
 
-uint64_t wr_keeper_port_reserved(const wr_keeper *k, uint16_t port) {
-    uint64_t ready = 0;
-    for (uint32_t s = 1; s < k->pool->geometry.slots; s++) {
-        uint32_t number;
-        uint64_t at, end;
-        if (!reservation_of(k, s, &number, &at, &end) || k->rings[number].port != port) {
-            continue;
-        }
+uint32_t wr_keeper_reserved(const wr_keeper *k, uint32_t slot) {
+    uint32_t ready = 0, number;
+    uint64_t at, end;
+    if (reservation_of(k, slot, &number, &at, &end)) {
         const wr_ring *ring = wr_ring_at(k->pool, number);
         for (; at < end; at++) {
             ready += wr_cell_state_of(k->pool, WR_LOAD(&ring->at[at & k->pool->ring_mask])) == WR_CELL_READY;

@@ -134,18 +134,28 @@ void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t po
     c->sleepers = info->sleepers;
 }
 
+/* Tasks that its workers have reserved and not begun. */
+static uint64_t reserved(const wr_raylet_core *core, const core_class *c) {
+    uint64_t n = 0;
+    for (uint32_t i = 0; c->workers > 0 && i < core->worker_count; i++) {
+        n += core->workers[i] != NULL && core->workers[i]->cls == c ? core->workers[i]->reserved : 0;
+    }
+    return n;
+}
+
+uint64_t core_class_waiting(const wr_raylet_core *core, const core_class *c) {
+    return c->failed ? 0 : (c->ready > 0 ? c->queued : 0) + reserved(core, c);
+}
+
 /* How many more workers would find something to do at once: those that sleep, or have not begun yet, will take
  * what waits. */
 static uint64_t hunger(const wr_raylet_core *core, const core_class *c) {
-    if (c->failed || c->queued == 0 || c->ready == 0) {
-        return 0;
-    }
-    uint64_t coming = 0;
-    for (uint32_t i = 0; c->workers > 0 && i < core->worker_count; i++) {
+    uint64_t coming = 0, waiting = core_class_waiting(core, c);
+    for (uint32_t i = 0; waiting > 0 && c->workers > 0 && i < core->worker_count; i++) {
         const core_worker *w = core->workers[i];
         coming += w != NULL && w->cls == c && !w->recalling && !w->blocked && (w->fresh || w->idle);
     }
-    return c->queued > coming ? c->queued - coming : 0;
+    return waiting > coming ? waiting - coming : 0;
 }
 
 void core_takers(wr_raylet_core *core, core_class *c) {
@@ -414,8 +424,12 @@ bool wr_raylet_core_class_info(wr_raylet_core *core, uint32_t *cursor, wr_core_c
         if (c == NULL) {
             continue;
         }
-        *out = (wr_core_class_info){
-            .port = c->port, .cls = &c->cls, .queued = c->queued, .workers = c->workers, .waits = c->waits};
+        *out = (wr_core_class_info){.port = c->port,
+                                    .cls = &c->cls,
+                                    .queued = c->queued,
+                                    .reserved = reserved(core, c),
+                                    .workers = c->workers,
+                                    .waits = c->waits};
         memcpy(out->why, c->why, sizeof out->why);
         return true;
     }

@@ -129,7 +129,8 @@ static wr_time_ns next_tick(const wr_raylet_core *core, wr_time_ns now) {
         step = WR_CORE_SLICE_NS / 4;
     }
     for (uint32_t i = 0; i < core->class_count; i++) {
-        if (core->classes[i] != NULL && core->classes[i]->waits) {
+        const core_class *c = core->classes[i];
+        if (c != NULL && (c->waits || (c->hungry_told && core_class_waiting(core, c) > 0))) {
             step = WR_CORE_SLICE_NS / 4;
         }
     }

@@ -151,8 +151,8 @@ void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t po
 
 typedef struct wr_core_class_info {
     uint16_t port;
-    const wr_class *cls; /* lent until the core changes */
-    uint64_t queued;
+    const wr_class *cls;       /* lent until the core changes */
+    uint64_t queued, reserved; /* of those that wait: in the rings; behind what workers run, to be stolen */
     uint32_t workers;
     bool waits; /* more could run if there were room */
     char why[256];

@@ -55,6 +55,7 @@ struct core_worker {
     core_taken taken;
     bool blocked, recalling, idle, fresh /* not seen to run since it was assigned */, intended, killed;
     uint32_t seq, word; /* of the assignment that was written last */
+    uint32_t reserved;  /* tasks behind the one it runs, which others of its class may steal */
     wr_time_ns assigned, idle_since, charged, kill_at /* 0: never */;
     wr_status kill_status;
     char *kill_text; /* owned; why it was killed */
@@ -228,6 +229,9 @@ void core_reclaimable(const wr_raylet_core *core, wr_res *out);
 /* ---- classes.c ---- */
 core_class *core_class_of_port(const wr_raylet_core *core, uint16_t port);
 void core_schedule(wr_raylet_core *core, wr_time_ns now);
+/* Tasks that a worker more could begin at once: in the rings, or reserved behind one that is busy (it may be with a long
+ * task; another would steal them). */
+uint64_t core_class_waiting(const wr_raylet_core *core, const core_class *cls);
 void core_takers(wr_raylet_core *core, core_class *cls);
 void core_class_fail(wr_raylet_core *core, core_class *cls, wr_status status, const char *text,
                      bool job_gone);

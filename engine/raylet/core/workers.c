@@ -107,6 +107,7 @@ void core_assign_class(wr_raylet_core *core, wr_time_ns now, core_worker *w, cor
     w->assigned = w->charged = now;
     w->idle = w->recalling = w->blocked = false;
     w->fresh = true;
+    w->reserved = 0;
     if (w->state == WR_CW_STARTING) {
         w->bound = w->taken.share.devices != 0; /* its environment names the devices */
         return;
@@ -215,6 +216,7 @@ void wr_raylet_core_worker_fact(wr_raylet_core *core, wr_time_ns now, uint32_t w
         core->sync_dirty = true;
     }
     w->idle = idle;
+    w->reserved = info->reserved;
     w->fresh = w->fresh && idle;
     if (!idle && now > w->charged) {
         wr_fair_served(core->fair, w->cls->cls.job, w->cls->index + 1ull, now - w->charged);

@@ -154,7 +154,7 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
     uint32_t cursor = 0, actor;
     wr_core_class_info c;
     while (wr_raylet_core_class_info(sh->core, &cursor, &c)) {
-        uint64_t waiting = c.queued + wr_keeper_port_reserved(sh->keeper, (uint16_t)c.port);
+        uint64_t waiting = c.queued + c.reserved;
         if (waiting == 0) {
             continue;
         }

@@ -41,6 +41,23 @@ TEST(Classes, NoMoreIsAssignedThanTheNodeHas) {
     EXPECT_EQ(2u, n->WorkersOf(x).size()) << "0.4 of x fits twice";
 }
 
+TEST(Classes, AWorkerComesForWhatABusyOneHasReserved) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=2");
+    uint32_t job = n->Job();
+    uint16_t port = n->Class(job, "CPU=1");
+    n->Queue(port, 1);
+    ASSERT_EQ(1u, n->WorkersOf(port).size());
+    uint32_t first = n->WorkersOf(port)[0];
+    n->busy[first] = WR_RUNNING;
+    n->Queue(port, 0);
+    n->Tick();
+    ASSERT_EQ(1u, n->WorkersOf(port).size());
+    n->reserved[first] = 1; // taken together with the long one that it runs
+    n->Tick();
+    EXPECT_EQ(2u, n->WorkersOf(port).size());
+}
+
 TEST(Classes, StartingWorkersAreNotStartedTwice) {
     sim::Cluster c;
     Node *n = c.Add("CPU=2");

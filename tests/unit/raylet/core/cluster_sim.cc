@@ -141,6 +141,7 @@ void Node::Facts() {
         slot.activity = busy.count(worker) != 0                                    ? busy[worker]
                         : running.count(worker) != 0 || queued[info.port] > 100000 ? WR_RUNNING
                                                                                    : WR_IDLE;
+        slot.reserved = reserved.count(worker) != 0 ? reserved[worker] : 0;
         slot.lanes_running = slot.activity == WR_IDLE ? 0 : 1;
         wr_raylet_core_worker_fact(core, cluster->now, worker, &slot);
     }

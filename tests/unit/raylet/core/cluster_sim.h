@@ -72,6 +72,7 @@ class Node {
     std::map<uint32_t, wr_activity> busy; // worker -> what it does between ticks
     std::set<uint32_t> deaf;              // workers in the middle of a task: do not come for assignments
     std::map<uint16_t, uint64_t> queued;
+    std::map<uint32_t, uint32_t> reserved;   // worker -> tasks behind the one it runs
     std::map<uint32_t, uint32_t> slot_of;    // worker -> slot
     std::map<uint32_t, uint32_t> worker_of;  // slot -> worker
     std::set<uint32_t> running;              // took a task that is counted
