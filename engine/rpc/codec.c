@@ -337,17 +337,17 @@ wr_status wr_cluster_msg_unpack(wr_span bytes, wr_cluster_msg **out, wr_error *e
     return body_from_proto((const Whipray__ClusterMsg *)message, arena, out, err);
 }
 
-wr_status wr_frame_unpack(wr_span bytes, wr_frame *out, wr_error *err) {
+wr_status wr_cluster_frame_unpack(wr_span bytes, wr_cluster_frame *out, wr_error *err) {
     memset(out, 0, sizeof *out);
     WR_AUTO(wr_arena) arena = NULL;
     ProtobufCMessage *message;
     WR_TRY(unpack_message(&whipray__frame__descriptor, bytes, &arena, &message, err));
     const Whipray__Frame *frame = (const Whipray__Frame *)message;
-    wr_frame made = {.src = frame->src,
-                     .epoch = frame->epoch,
-                     .seq = frame->seq,
-                     .ack = frame->ack,
-                     .session = frame->session != 0};
+    wr_cluster_frame made = {.src = frame->src,
+                             .epoch = frame->epoch,
+                             .seq = frame->seq,
+                             .ack = frame->ack,
+                             .session = frame->session != 0};
     if (frame->n_msgs > 0) {
         made.msgs = wr_calloc(frame->n_msgs, sizeof *made.msgs);
         if (made.msgs == NULL) {
@@ -357,7 +357,7 @@ wr_status wr_frame_unpack(wr_span bytes, wr_frame *out, wr_error *err) {
     for (; made.count < frame->n_msgs; made.count++) {
         wr_status status = body_from_proto(frame->msgs[made.count], arena, &made.msgs[made.count], err);
         if (status != WR_OK) {
-            wr_frame_done(&made);
+            wr_cluster_frame_done(&made);
             return status;
         }
     }
@@ -365,7 +365,7 @@ wr_status wr_frame_unpack(wr_span bytes, wr_frame *out, wr_error *err) {
     return WR_OK;
 }
 
-void wr_frame_done(wr_frame *frame) {
+void wr_cluster_frame_done(wr_cluster_frame *frame) {
     for (uint32_t i = 0; i < frame->count; i++) {
         wr_cluster_msg_free(frame->msgs[i]);
     }

@@ -34,15 +34,15 @@ WR_MUST_USE wr_status wr_cluster_msg_unpack(wr_span bytes, wr_cluster_msg **out,
                                             wr_error *err); /* out: owned */
 
 /* A frame, as it came in. */
-typedef struct wr_frame {
+typedef struct wr_cluster_frame {
     uint32_t src;
     uint64_t epoch, seq, ack;
     bool session;
     wr_cluster_msg **msgs; /* each owned by the frame until taken (set to NULL) */
     uint32_t count;
-} wr_frame;
+} wr_cluster_frame;
 /* Fails: PROTOCOL, LIMIT, NO_MEMORY; *out is empty then. */
-WR_MUST_USE wr_status wr_frame_unpack(wr_span bytes, wr_frame *out, wr_error *err);
-void wr_frame_done(wr_frame *frame);
+WR_MUST_USE wr_status wr_cluster_frame_unpack(wr_span bytes, wr_cluster_frame *out, wr_error *err);
+void wr_cluster_frame_done(wr_cluster_frame *frame);
 
 WR_END_DECLS

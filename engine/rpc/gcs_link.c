@@ -191,7 +191,7 @@ static void on_hello(wr_gcs_link *link, wr_rpc_stream *stream, const wr_msg_hell
 }
 
 /* Which records of a frame are news? Those that are not are freed. */
-static wr_status take_session_frame(wr_gcs_link *link, wr_frame *frame, wr_error *err) {
+static wr_status take_session_frame(wr_gcs_link *link, wr_cluster_frame *frame, wr_error *err) {
     wr_status status = WR_OK;
     pthread_mutex_lock(&link->lock);
     bool ours = frame->epoch == link->epoch && link->inc != 0;
@@ -215,15 +215,15 @@ static wr_status take_session_frame(wr_gcs_link *link, wr_frame *frame, wr_error
 
 static void on_stream_message(void *user, wr_rpc_stream *stream, wr_span bytes) {
     wr_gcs_link *link = user;
-    wr_frame frame;
+    wr_cluster_frame frame;
     wr_error err = {.status = WR_OK};
-    wr_status status = wr_frame_unpack(bytes, &frame, &err);
+    wr_status status = wr_cluster_frame_unpack(bytes, &frame, &err);
     if (status == WR_OK && frame.session) {
         status = take_session_frame(link, &frame, &err);
     }
     if (status != WR_OK) { /* a new connection brings both ends to the same point again */
         give_up(link, stream, &err);
-        wr_frame_done(&frame);
+        wr_cluster_frame_done(&frame);
         return;
     }
     for (uint32_t i = 0; i < frame.count; i++) {
@@ -233,7 +233,7 @@ static void on_stream_message(void *user, wr_rpc_stream *stream, wr_span bytes) 
             link->callbacks.on_message(link->callbacks.user, wr_steal(&frame.msgs[i]));
         }
     }
-    wr_frame_done(&frame);
+    wr_cluster_frame_done(&frame);
     pthread_mutex_lock(&link->lock);
     write_next(link);
     pthread_mutex_unlock(&link->lock);

@@ -141,11 +141,11 @@ static const wr_field wr_msg_task_fields[] = {
 };
 static const wr_struct_desc wr_msg_task_desc = WR_DESC(wr_msg_task);
 
-static const wr_field wr_task_result_fields[] = {
-    WR_F_U32(wr_task_result, index), WR_F_FLAG(wr_task_result, error), WR_F_FLAG(wr_task_result, bytes_here),
-    WR_F_U64(wr_task_result, size),  WR_F_SPAN(wr_task_result, value),
+static const wr_field wr_done_result_fields[] = {
+    WR_F_U32(wr_done_result, index), WR_F_FLAG(wr_done_result, error), WR_F_FLAG(wr_done_result, bytes_here),
+    WR_F_U64(wr_done_result, size),  WR_F_SPAN(wr_done_result, value),
 };
-static const wr_struct_desc wr_task_result_desc = WR_DESC(wr_task_result);
+static const wr_struct_desc wr_done_result_desc = WR_DESC(wr_done_result);
 
 static const wr_field wr_msg_done_fields[] = {
     WR_F_ID(wr_msg_done, task),
@@ -153,7 +153,7 @@ static const wr_field wr_msg_done_fields[] = {
     WR_F_U32(wr_msg_done, status),
     WR_F_FLAG(wr_msg_done, started),
     WR_F_SPAN(wr_msg_done, text),
-    WR_F_LIST(wr_msg_done, results, result_count, wr_task_result),
+    WR_F_LIST(wr_msg_done, results, result_count, wr_done_result),
     WR_F_LIST_ID(wr_msg_done, kept, kept_count, wr_object_id),
 };
 static const wr_struct_desc wr_msg_done_desc = WR_DESC(wr_msg_done);

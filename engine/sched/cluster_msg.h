@@ -239,13 +239,13 @@ typedef struct wr_msg_task {
     const wr_task_arg *args;
     uint32_t arg_count;
 } wr_msg_task;
-typedef struct wr_task_result {
+typedef struct wr_done_result {
     uint32_t index;
     bool error;      /* value is a packed error */
     bool bytes_here; /* value is empty: the bytes lie at the sender */
     uint64_t size;
     wr_span value;
-} wr_task_result;
+} wr_done_result;
 typedef struct wr_msg_done {
     wr_task_id task;
     uint32_t attempt;
@@ -253,7 +253,7 @@ typedef struct wr_msg_done {
         status; /* wr_status of the system: OK, WORKER_DIED, CANCELLED, NODE_DIED, STATE (not here) ... */
     bool started;
     wr_span text;
-    const wr_task_result *results;
+    const wr_done_result *results;
     uint32_t result_count;
     const wr_object_id *kept; /* argument references still held here (R5, R6) */
     uint32_t kept_count;

@@ -47,9 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         wr_cluster_msg_free(again);
         wr_cluster_msg_free(msg);
     }
-    wr_frame frame;
-    if (wr_frame_unpack(bytes, &frame, NULL) == WR_OK) {
-        wr_frame_done(&frame);
+    wr_cluster_frame frame;
+    if (wr_cluster_frame_unpack(bytes, &frame, NULL) == WR_OK) {
+        wr_cluster_frame_done(&frame);
     }
     read_texts(bytes);
     return 0;

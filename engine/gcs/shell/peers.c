@@ -236,7 +236,7 @@ static void step(gcs_shell *shell, uint64_t from, const wr_cluster_msg *msg) {
     wr_gcs_core_step(shell->core, wr_clock_ns(), wr_clock_wall_us(), from, msg, &shell->log, &shell->out);
 }
 
-static wr_status take_frame(gcs_shell *shell, gcs_conn *conn, const wr_frame *frame, wr_error *err) {
+static wr_status take_frame(gcs_shell *shell, gcs_conn *conn, const wr_cluster_frame *frame, wr_error *err) {
     if (frame->src == 0) {
         for (uint32_t i = 0; i < frame->count; i++) {
             step(shell, WR_DEST_CONN((uint64_t)conn->id), frame->msgs[i]);
@@ -274,13 +274,13 @@ void gcs_shell_on_frame(gcs_shell *shell, wr_rpc_call *call, wr_span bytes) {
     if (conn == NULL) {
         return;
     }
-    wr_frame frame;
+    wr_cluster_frame frame;
     wr_error err = {.status = WR_OK};
-    wr_status status = wr_frame_unpack(bytes, &frame, &err);
+    wr_status status = wr_cluster_frame_unpack(bytes, &frame, &err);
     if (status == WR_OK) {
         status = take_frame(shell, conn, &frame, &err);
     }
-    wr_frame_done(&frame);
+    wr_cluster_frame_done(&frame);
     if (status != WR_OK) {
         wr_rpc_call_fail(call, status, err.text);
     } else {

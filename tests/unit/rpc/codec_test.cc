@@ -118,9 +118,9 @@ TEST(CodecTest, HostileBytesAreRefusedWithoutHarm) {
             (void)Pack(*back);
             wr_cluster_msg_free(back);
         }
-        wr_frame frame;
-        if (wr_frame_unpack(Of(bytes), &frame, nullptr) == WR_OK) {
-            wr_frame_done(&frame);
+        wr_cluster_frame frame;
+        if (wr_cluster_frame_unpack(Of(bytes), &frame, nullptr) == WR_OK) {
+            wr_cluster_frame_done(&frame);
         }
     }
     EXPECT_GT(accepted, 1000);
@@ -239,8 +239,8 @@ class SessionTest : public testing::Test {
         return std::string(reinterpret_cast<char *>(buffer_.data), buffer_.bytes);
     }
     void Receive(wr_session *s, const std::string &bytes, std::vector<uint64_t> *got) {
-        wr_frame frame;
-        ASSERT_EQ(WR_OK, wr_frame_unpack(Of(bytes), &frame, nullptr));
+        wr_cluster_frame frame;
+        ASSERT_EQ(WR_OK, wr_cluster_frame_unpack(Of(bytes), &frame, nullptr));
         EXPECT_EQ(5u, frame.src);
         EXPECT_EQ(9u, frame.epoch);
         EXPECT_TRUE(frame.session);
@@ -252,7 +252,7 @@ class SessionTest : public testing::Test {
                 got->push_back(frame.msgs[i]->u.hb.epoch);
             }
         }
-        wr_frame_done(&frame);
+        wr_cluster_frame_done(&frame);
     }
     wr_session a_, b_;
     wr_buffer buffer_ = {nullptr, 0, 0};

@@ -13,7 +13,7 @@ void RunForeign(sim::Cluster &c, Node *n) {
     n->foreign.clear();
     for (auto &item : all) {
         std::string text = "ran on " + std::to_string(wr_raylet_core_inc(n->core));
-        wr_task_result result = {};
+        wr_done_result result = {};
         result.value = wr_span_of(text.data(), static_cast<uint32_t>(text.size()));
         wr_msg_done done = {};
         done.status = WR_OK;
