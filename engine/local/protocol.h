@@ -23,10 +23,11 @@
  *                  failure.
  * class_open       resources m, strategy? m {kind s "DEFAULT"|"SPREAD"|"NODE_AFFINITY"|"PLACEMENT_GROUP", node_id? b,
  *                  soft? i, pg? b, bundle? i, capture? i}, runtime_env? s, labels? m, language? s, name? s
- *               -> port i, ring i, feasible i, reason s (why it can never run here, as things stand) Fails: INVALID
+ *               -> port i, ring i, generation i (of the port, which is used again later: wr_call.generation), feasible i,
+ *                  reason s (why it can never run here, as things stand) Fails: INVALID
  *                  (names the field), NOT_FOUND (placement group), UNSCHEDULABLE (hard affinity to a dead node)
- * port_open        port i, actor? i (handle: checks that they belong together) -> ring i, state i (wr_port_state),
- *                  cause i
+ * port_open        port i, actor? i (handle: checks that they belong together) -> ring i, generation i, state i
+ *                  (wr_port_state), cause i
  * function_export  digest b, ref i (a put cell with the pickled function or class, SHARED by the caller), name s,
  *                  meta b
  *               -> function i (the same digest in the same job: the same number). The raylet holds ref.
@@ -36,10 +37,10 @@
  *                  resources m (held for life), placement_resources m (to be placed), strategy? m, runtime_env? s,
  *                  max_restarts i, max_task_retries i, max_concurrency i, groups? b, asyncio i, meta? b (opaque: what
  *                  get_actor hands out to rebuild a handle)
- *               -> port i, ring i, actor_id b16, existed i (get_if_exists: then handle i, meta b are the present
+ *               -> port i, ring i, generation i, actor_id b16, existed i (get_if_exists: then handle i, meta b are the present
  *                  actor's) Fails: EXISTS (name), INVALID, UNAVAILABLE (named, while the GCS is away)
- * actor_find       name s, namespace? s -> handle i, port i, ring i, function i, meta b, actor_id b   Fails:
- *                  NOT_FOUND (nearest name)
+ * actor_find       name s, namespace? s -> handle i, port i, ring i, generation i, function i, meta b, actor_id b
+ *                  Fails: NOT_FOUND (nearest name)
  * actor_state      port i -> state i, pid i, restarts i, cause i, text s, class_name s, name s, actor_id b, node_id
  *                  b, ready i
  * actor_kill       port i, handle i, no_restart i -> nothing
@@ -47,7 +48,7 @@
  * assignment       (worker) -> kind s "none"|"class"|"actor"|"exit", word i (what it answers: wr_worker_assigned);
  *                  class: port i, ring i; actor: port i, handle i, ctor i, function i, actor_id b, name s,
  *                  namespace s, class_name s, max_concurrency i, groups b, asyncio i, restarts i, resources m, ring i,
- *                  max_task_retries i; both: resources m, gpu_ids l of s, pg? b, bundle? i, capture? i
+ *                  max_task_retries i; both: generation i, resources m, gpu_ids l of s, pg? b, bundle? i, capture? i
  * actor_ready      (worker) ok i, text? s (of the constructor's error) -> nothing
  * cancel           handle i, force i, recursive i -> asked i (0: it does not run)   Fails: INVALID (force, and it is
  *                  an actor's call)

@@ -129,7 +129,7 @@ typedef struct known {
 struct c_functions {
     known *items;
     uint32_t count, capacity;
-    uint32_t port, ring;
+    uint32_t port, ring, generation;
     bool open; /* the class has a port */
 };
 
@@ -176,6 +176,7 @@ static wr_status class_open(wr_client *client, struct c_functions *f, wr_error *
     WR_TRY(call_writer(client, "class_open", &w, &reply, &r, err));
     const int64_t port = wr_record_get_int(&r, "port", -1);
     const int64_t ring = wr_record_get_int(&r, "ring", -1);
+    const int64_t generation = wr_record_get_int(&r, "generation", 0);
     wr_bytes_free(reply);
     if (port < 0 || port >= WR_PORT_JOIN || ring < 0 || ring > UINT32_MAX) {
         return WR_FAIL(err, WR_E_PROTOCOL, "class_open: the raylet answered port %lld, ring %lld",
@@ -183,6 +184,7 @@ static wr_status class_open(wr_client *client, struct c_functions *f, wr_error *
     }
     f->port = (uint32_t)port;
     f->ring = (uint32_t)ring;
+    f->generation = (uint32_t)generation;
     f->open = true;
     return WR_OK;
 }
@@ -264,6 +266,7 @@ wr_status wr_c_submit(wr_client *client, const char *name, const void *args, uin
     }
     const wr_call call = {.port = f->port,
                           .ring = f->ring,
+                          .generation = f->generation,
                           .function = number,
                           .max_retries = RETRIES,
                           .args = {.stream = args, .stream_bytes = arg_bytes}};

@@ -11,9 +11,13 @@ enum {
     CALL_FLAGS = WR_CALL_STREAM | WR_CALL_PARKED | WR_CALL_RETRY_ERRORS
 };
 
-static wr_status port_refuse(wr_client *client, const wr_call *call, wr_port_state state, wr_ref cause,
-                             wr_error *err) {
-    if (state == WR_PORT_DEAD) {
+/* outlived: the port was closed since the caller learned of it, and may be another's by now. */
+static wr_status port_refuse(wr_client *client, const wr_call *call, bool outlived, wr_port_state state,
+                             wr_ref cause, wr_error *err) {
+    if (outlived && (call->function & WR_METHOD) != 0) {
+        return WR_FAIL(err, WR_E_ACTOR_DIED, "the actor has ended, and its last handle is gone");
+    }
+    if (!outlived && state == WR_PORT_DEAD) {
         wr_error why = {0};
         wr_client_quote(client, cause, &why);
         wr_status status = WR_FAIL(err, WR_E_ACTOR_DIED, "%s", why.text);
@@ -48,9 +52,12 @@ static wr_status call_check(wr_client *client, const wr_call *call, wr_error *er
         return WR_FAIL(err, WR_E_INVALID, "call: there is no port %u", call->port);
     }
     wr_ref cause = 0;
-    const wr_port_state state = wr_proc_port_state(client->proc, (uint16_t)call->port, &cause);
-    if (WR_UNLIKELY(state == WR_PORT_DEAD || state == WR_PORT_CLOSED)) {
-        return port_refuse(client, call, state, cause, err);
+    const uint16_t port = (uint16_t)call->port;
+    const wr_port_state state = wr_proc_port_state(client->proc, port, &cause);
+    const bool outlived =
+        call->generation != 0 && call->generation != wr_proc_port_generation(client->proc, port);
+    if (WR_UNLIKELY(outlived || state == WR_PORT_DEAD || state == WR_PORT_CLOSED)) {
+        return port_refuse(client, call, outlived, state, cause, err);
     }
     return WR_OK;
 }
@@ -70,6 +77,7 @@ wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_erro
     const bool parked = (call->flags & WR_CALL_PARKED) != 0;
     wr_task_spec spec = {.port = parked ? WR_PORT_NONE : (uint16_t)call->port,
                          .ring = call->ring,
+                         .generation = parked ? 0 : call->generation,
                          .function = call->function,
                          .flags = (uint8_t)call->flags,
                          .max_retries = call->max_retries < 0             ? RETRIES_ENDLESS

@@ -1,6 +1,7 @@
 #include "worker/client.h"
 
 #include "base/clock.h"
+#include "store/error_value.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -204,6 +205,9 @@ static wr_status pool_attach(wr_client *client, wr_error *err) {
     WR_TRY(wr_pool_open(fd, &client->pool, err));
     WR_TRY(wr_proc_attach(client->pool, (uint32_t)slot, (uint32_t)epoch, &client->proc, err));
     wr_proc_on_wait(client->proc, waits_on, client);
+    wr_result gone;
+    wr_store_error_inline(WR_E_ACTOR_DIED, "it ended before the call", &gone);
+    wr_proc_on_gone(client->proc, &gone);
     return WR_OK;
 }
 

@@ -183,10 +183,12 @@ enum {
     WR_CALL_RETRY_ERRORS = 1u << 2, /* application errors count against max_retries, too */
 };
 
-/* A task or an actor call. port and ring come from control calls ("class_open", "actor_create", "port_open").
- */
+/* A task or an actor call. port, ring and generation come from control calls ("class_open", "actor_create",
+ * "actor_find", "port_open"). Ports are used again after what had them is gone: generation says which of them is
+ * meant. */
 typedef struct wr_call {
     uint32_t port, ring;
+    uint32_t generation; /* 0: whatever has the port now */
     uint32_t function;   /* number from "function_export", or a method index with WR_METHOD set */
     uint32_t flags;      /* WR_CALL_* */
     int32_t max_retries; /* -1: endless */
@@ -198,7 +200,9 @@ typedef struct wr_call {
 #define WR_METHOD 0x80000000u
 
 /* [books] Submits. The ref is the task's result. Never blocks while memory is there.
- * Fails: OBJECT_STORE_FULL, RAYLET_DIED, ACTOR_DIED (port is dead: the text says why), INVALID, STATE. */
+ * Fails: OBJECT_STORE_FULL, RAYLET_DIED, ACTOR_DIED (the port is dead, or the actor's no more: the text says why), INVALID
+ * (also a class's port that is closed), STATE. An actor that ends while this runs: OK, and the result is an error
+ * ACTOR_DIED. In no case does the call reach another actor. */
 WR_API WR_MUST_USE wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_error *err);
 
 /* [books] Cancels a task that was submitted here. Queued or waiting: it ends as TaskCancelled, OK. Running:

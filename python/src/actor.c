@@ -10,8 +10,8 @@ typedef struct actor_core {
     PyObject_HEAD PyObject *ref; /* ObjectRef of the actor's handle object, or NULL: a weak handle */
     PyObject *extra;
     wr_ref handle;
-    uint32_t session; /* in which port and ring are bound */
-    uint32_t port, ring;
+    uint32_t session; /* in which port, ring and generation are bound */
+    uint32_t port, ring, generation;
 } actor_core;
 
 static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -58,14 +58,15 @@ static void core_dealloc(PyObject *self) {
 }
 
 static PyObject *core_bind(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"port", "ring", NULL};
-    unsigned int port, ring;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$II", names, &port, &ring)) {
+    static char *names[] = {"port", "ring", "generation", NULL};
+    unsigned int port, ring, generation;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$III", names, &port, &ring, &generation)) {
         return NULL;
     }
     actor_core *core = (actor_core *)self;
     core->port = port;
     core->ring = ring;
+    core->generation = generation;
     core->session = wr_py.session;
     Py_RETURN_NONE;
 }
@@ -144,27 +145,21 @@ static PyType_Spec core_spec = {
 /* ---- ActorMethod ---- */
 
 typedef struct actor_method {
-    PyObject_HEAD PyObject *dict;
-    PyObject *core, *name, *sig, *extra; /* sig: a Sig or NULL; extra: bytes or None */
+    wr_py_callable head;
+    PyObject *core, *name;
     uint32_t index;
-    int num_returns, max_retries;
-    unsigned int flags, window;
 } actor_method;
 
 static int method_traverse(PyObject *self, visitproc visit, void *arg) {
     actor_method *m = (actor_method *)self;
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(m->dict);
     Py_VISIT(m->core);
-    Py_VISIT(m->extra);
-    return 0;
+    return wr_py_callable_traverse(self, visit, arg);
 }
 
 static int method_clear(PyObject *self) {
     actor_method *m = (actor_method *)self;
-    Py_CLEAR(m->dict);
     Py_CLEAR(m->core);
-    Py_CLEAR(m->extra);
+    wr_py_callable_clear(self);
     return 0;
 }
 
@@ -172,11 +167,10 @@ static void method_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
     method_clear(self);
     Py_CLEAR(((actor_method *)self)->name);
-    Py_CLEAR(((actor_method *)self)->sig);
     wr_py_free_object(self);
 }
 
-static int method_spec(actor_method *m, wr_py_call_spec *out) {
+static int method_target(const actor_method *m, wr_py_target *out) {
     if (WR_UNLIKELY(m->core == NULL)) {
         PyErr_SetString(PyExc_RuntimeError, "an ActorMethod is made by its handle");
         return -1;
@@ -185,34 +179,24 @@ static int method_spec(actor_method *m, wr_py_call_spec *out) {
     if (core_ready(core) != 0) {
         return -1;
     }
-    *out = (wr_py_call_spec){
-        .function = WR_METHOD | m->index,
-        .port = core->port,
-        .ring = core->ring,
-        .sig = m->sig,
-        .extra = m->extra != NULL && PyBytes_Check(m->extra) ? m->extra : NULL,
-        .num_returns = m->num_returns,
-        .max_retries = m->max_retries,
-        .flags = m->flags,
-        .window = m->window,
-    };
+    *out = (wr_py_target){.function = WR_METHOD | m->index,
+                          .port = core->port,
+                          .ring = core->ring,
+                          .generation = core->generation};
     return 0;
 }
 
 static PyObject *method_remote(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    wr_py_call_spec spec;
-    return WR_LIKELY(method_spec((actor_method *)self, &spec) == 0) ? wr_py_submit(&spec, args, count, names)
-                                                                    : NULL;
+    actor_method *m = (actor_method *)self;
+    wr_py_target to;
+    return WR_LIKELY(method_target(m, &to) == 0) ? wr_py_callable_remote(&m->head, &to, args, count, names)
+                                                 : NULL;
 }
 
 static PyObject *method_submit(PyObject *self, PyObject *args) {
-    PyObject *positional, *named;
-    wr_py_call_spec spec;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyTuple_Type, &positional, &PyDict_Type, &named) ||
-        method_spec((actor_method *)self, &spec) != 0) {
-        return NULL;
-    }
-    return wr_py_submit_dict(&spec, positional, named);
+    actor_method *m = (actor_method *)self;
+    wr_py_target to;
+    return method_target(m, &to) == 0 ? wr_py_callable_submit(&m->head, &to, args) : NULL;
 }
 
 static PyObject *method_options(PyObject *self, PyObject *args, PyObject *kwargs) {
@@ -229,26 +213,12 @@ static PyObject *method_options(PyObject *self, PyObject *args, PyObject *kwargs
 static PyObject *method_clone(PyObject *self, PyObject *ignored) {
     (void)ignored;
     actor_method *m = (actor_method *)self;
-    PyObject *dict = m->dict != NULL ? PyDict_Copy(m->dict) : NULL;
-    if (m->dict != NULL && dict == NULL) {
-        return NULL;
+    actor_method *copy = (actor_method *)wr_py_callable_clone(self);
+    if (copy != NULL) {
+        copy->core = Py_XNewRef(m->core);
+        copy->name = Py_XNewRef(m->name);
+        copy->index = m->index;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(Py_TYPE(self), Py_tp_alloc);
-    actor_method *copy = (actor_method *)alloc(Py_TYPE(self), 0);
-    if (copy == NULL) {
-        Py_XDECREF(dict);
-        return NULL;
-    }
-    copy->dict = dict;
-    copy->core = Py_XNewRef(m->core);
-    copy->name = Py_XNewRef(m->name);
-    copy->sig = Py_XNewRef(m->sig);
-    copy->extra = Py_XNewRef(m->extra);
-    copy->index = m->index;
-    copy->num_returns = m->num_returns;
-    copy->max_retries = m->max_retries;
-    copy->flags = m->flags;
-    copy->window = m->window;
     return (PyObject *)copy;
 }
 
@@ -260,16 +230,10 @@ static PyMethodDef method_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 static PyMemberDef method_members[] = {
-    {"__dictoffset__", T_PYSSIZET, offsetof(actor_method, dict), READONLY, NULL},
+    WR_PY_CALLABLE_MEMBERS,
     {"_core", T_OBJECT, offsetof(actor_method, core), READONLY, NULL},
     {"_name", T_OBJECT, offsetof(actor_method, name), READONLY, NULL},
-    {"_sig", T_OBJECT, offsetof(actor_method, sig), READONLY, NULL},
-    {"_extra", T_OBJECT, offsetof(actor_method, extra), 0, NULL},
     {"_index", T_UINT, offsetof(actor_method, index), READONLY, NULL},
-    {"_num_returns", T_INT, offsetof(actor_method, num_returns), 0, NULL},
-    {"_max_retries", T_INT, offsetof(actor_method, max_retries), 0, NULL},
-    {"_flags", T_UINT, offsetof(actor_method, flags), 0, NULL},
-    {"_window", T_UINT, offsetof(actor_method, window), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 static PyGetSetDef dict_getset[] = {
@@ -347,8 +311,7 @@ static PyObject *make_method(actor_handle *handle, PyObject *name, PyObject *ent
     if (!PyArg_ParseTuple(entry, "I|OiiIO", &index, &sig, &num_returns, &max_retries, &flags, &extra)) {
         return NULL;
     }
-    if ((sig != Py_None && Py_TYPE(sig) != wr_py_sig_type) || (extra != Py_None && !PyBytes_Check(extra))) {
-        PyErr_Format(PyExc_TypeError, "method %R: sig is a Sig or None, extra is bytes or None", name);
+    if (wr_py_call_parts_check("method", name, sig, extra) != 0) {
         return NULL;
     }
     PyObject *class = wr_py_hook_find(WR_PY_HOOK_method_class);
@@ -366,12 +329,12 @@ static PyObject *make_method(actor_handle *handle, PyObject *name, PyObject *ent
     actor_method *m = (actor_method *)made;
     m->core = Py_XNewRef(handle->core);
     m->name = Py_XNewRef(name);
-    m->sig = sig != Py_None ? Py_XNewRef(sig) : NULL;
-    m->extra = extra != Py_None ? Py_XNewRef(extra) : NULL;
     m->index = index;
-    m->num_returns = num_returns;
-    m->max_retries = max_retries;
-    m->flags = flags;
+    m->head.sig = sig != Py_None ? Py_XNewRef(sig) : NULL;
+    m->head.extra = extra != Py_None ? Py_XNewRef(extra) : NULL;
+    m->head.num_returns = num_returns;
+    m->head.max_retries = max_retries;
+    m->head.flags = flags;
     return made;
 }
 

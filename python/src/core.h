@@ -284,13 +284,18 @@ PyObject *wr_py_value(wr_ref handle, uint32_t index, PyObject *ref, wr_py_loans 
 PyObject *wr_py_ref_at(PyObject *module, PyObject *const *args,
                        Py_ssize_t count); /* _ref_at(position, index), in pickles */
 
-/* ---- Calls (call.c, actor.c, signature.c, stream.c) ---- */
+/* ---- Calls (call.c, function.c, actor.c, signature.c, stream.c) ---- */
 
 typedef struct wr_py_sig wr_py_sig;
 extern PyTypeObject *wr_py_sig_type;
+/* Where a call goes, in this session. */
+typedef struct wr_py_target {
+    uint32_t function, port, ring;
+    uint32_t generation; /* of the port: which of those that have it one after the other; 0: who has it now */
+} wr_py_target;
 /* What a call takes along. */
 typedef struct wr_py_call_spec {
-    uint32_t function, port, ring;
+    wr_py_target to;
     PyObject *sig;   /* a Sig or NULL */
     PyObject *extra; /* bytes or NULL */
     int32_t num_returns, max_retries;
@@ -301,6 +306,36 @@ enum { WR_PY_RETURNS_STREAM = -1, WR_PY_POSITIONAL_MAX = 16 };
 PyObject *wr_py_submit(const wr_py_call_spec *spec, PyObject *const *args, Py_ssize_t count, PyObject *names);
 /* The same from a tuple and a dict. */
 PyObject *wr_py_submit_dict(const wr_py_call_spec *spec, PyObject *args, PyObject *kwargs);
+/* 0 if these are a Sig or None and bytes or None, else -1 with TypeError. name, of what: for its text. */
+int wr_py_call_parts_check(const char *what, PyObject *name, PyObject *sig, PyObject *extra);
+
+/* The head of RemoteFunction and ActorMethod: how a call is made. The rest of each says where it goes. */
+typedef struct wr_py_callable {
+    PyObject_HEAD PyObject *dict;
+    PyObject *sig;   /* a Sig or NULL */
+    PyObject *extra; /* bytes or NULL */
+    int num_returns, max_retries;
+    unsigned int flags, window;
+} wr_py_callable;
+#define WR_PY_CALLABLE_MEMBERS                                                                               \
+    {"__dictoffset__", T_PYSSIZET, offsetof(wr_py_callable, dict), READONLY, NULL},                          \
+        {"_sig", T_OBJECT, offsetof(wr_py_callable, sig), READONLY, NULL},                                   \
+        {"_extra", T_OBJECT, offsetof(wr_py_callable, extra), 0, NULL},                                      \
+        {"_num_returns", T_INT, offsetof(wr_py_callable, num_returns), 0, NULL},                             \
+        {"_max_retries", T_INT, offsetof(wr_py_callable, max_retries), 0, NULL},                             \
+        {"_flags", T_UINT, offsetof(wr_py_callable, flags), 0, NULL}, {                                      \
+        "_window", T_UINT, offsetof(wr_py_callable, window), 0, NULL                                         \
+    }
+/* Parts of tp_traverse and tp_clear. */
+int wr_py_callable_traverse(PyObject *callable, visitproc visit, void *arg);
+void wr_py_callable_clear(PyObject *callable);
+/* New object of the same type: its head filled in (dict copied), the rest 0. */
+PyObject *wr_py_callable_clone(PyObject *callable);
+/* What .remote(...) and ._submit(args, kwargs) do. */
+PyObject *wr_py_callable_remote(const wr_py_callable *callable, const wr_py_target *to, PyObject *const *args,
+                                Py_ssize_t count, PyObject *names);
+PyObject *wr_py_callable_submit(const wr_py_callable *callable, const wr_py_target *to, PyObject *args);
+
 /* Checks a call. out[WR_PY_POSITIONAL_MAX]: when the keywords fill the next positions, all values in order
  * and their number in *out_count (else -1). 0, or -1 with TypeError. */
 int wr_py_sig_check(PyObject *sig, PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject **out,
@@ -390,6 +425,7 @@ int wr_py_encode_add(PyObject *module);
 int wr_py_decode_add(PyObject *module);
 int wr_py_signature_add(PyObject *module);
 int wr_py_call_add(PyObject *module);
+int wr_py_function_add(PyObject *module);
 int wr_py_actor_add(PyObject *module);
 int wr_py_stream_add(PyObject *module);
 int wr_py_wait_add(PyObject *module);

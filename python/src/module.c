@@ -149,7 +149,7 @@ static int module_exec(PyObject *module) {
         add_constants,       wr_py_ref_add,    wr_py_sink_add,     wr_py_encode_add, wr_py_decode_add,
         wr_py_signature_add, wr_py_stream_add, wr_py_call_add,     wr_py_actor_add,  wr_py_wait_add,
         wr_py_put_add,       wr_py_task_add,   wr_py_children_add, wr_py_worker_add, wr_py_record_add,
-        wr_py_session_add,   wr_py_forks_add,
+        wr_py_session_add,   wr_py_forks_add,  wr_py_function_add,
     };
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
         if (parts[k](module) != 0) {

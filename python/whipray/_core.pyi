@@ -29,9 +29,10 @@ Hooks (keyword of `set_hooks`: signature -> result):
         Called when get, put, wait, remote ... find no session; connects, or raises.
     resolve_function(function: RemoteFunction) -> None
         First `.remote` in a session: exports, opens the class, calls `function._bind(function=,
-        port=, ring=)`.
+        port=, ring=, generation=)`.
     resolve_actor(core: ActorCore) -> None
-        First call through a handle in a session: op "port_open", then `core.bind(port=, ring=)`.
+        First call through a handle in a session: op "port_open", then
+        `core.bind(port=, ring=, generation=)`.
     method_options(method: ActorMethod, options: dict) -> ActorMethod
         `handle.m.options(**options)`.
     call_refused(what: object) -> BaseException
@@ -315,8 +316,8 @@ class RemoteFunction:
         extra: bytes | None = None,
     ) -> None: ...
     def remote(self, *args: Any, **kwargs: Any) -> Any: ...
-    def _bind(self, *, function: int, port: int, ring: int) -> None:
-        """Valid until the session ends or `_unbind`."""
+    def _bind(self, *, function: int, port: int, ring: int, generation: int) -> None:
+        """Valid until the session ends or `_unbind`. generation: of the port; 0: not checked."""
     def _unbind(self) -> None: ...
     @property
     def _bound(self) -> tuple[int, int, int] | None:
@@ -352,8 +353,9 @@ class ActorCore:
     def ref(self) -> ObjectRef[Any] | None: ...
     extra: Any
     """Anything of the Python half (class meta, actor id ...)."""
-    def bind(self, *, port: int, ring: int) -> None:
-        """Valid until the session ends."""
+    def bind(self, *, port: int, ring: int, generation: int) -> None:
+        """Valid until the session ends. generation: of the port (0: not checked): a call that comes
+        when the port is another's ends as ActorDiedError and reaches nobody."""
     def unbind(self) -> None: ...
     @property
     def bound(self) -> tuple[int, int] | None: ...

@@ -19,12 +19,11 @@ from whipray._private.actor_meta import (
     lean_methods,
     methods_of,
 )
-from whipray._private.errors import pack_error, remember_actor, status_of, system_error
+from whipray._private.errors import remember_actor, status_of
 from whipray._private.ids import ActorID
 from whipray._private.suggest import nearest
 from whipray.exceptions import (
     ActorAlreadyExistsError,
-    ActorDiedError,
     ActorHandleNotFoundError,
     ActorUnschedulableError,
     TaskUnschedulableError,
@@ -106,6 +105,7 @@ class ActorInfo:
     meta: ActorMeta
     actor_id: bytes
     port: int
+    generation: int
     session: int
 
 
@@ -154,26 +154,6 @@ class ActorMethod(_core.ActorMethod):
         return f"<ActorMethod {info.meta.class_name}.{self._name}>"
 
 
-class WeakActorMethod(ActorMethod):
-    """A method through a weak handle, which does not keep the actor's port from being used again.
-
-    So each call first asks the raylet whether the port is still the actor's.
-    """
-
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the method, if the actor is still there."""
-        info: ActorInfo = self._core.extra
-        check_session(info)
-        try:
-            sessions.call("actor_state", port=info.port, handle=self._core.handle)
-            return self._submit(args, kwargs)
-        except (ValueError, ActorDiedError) as error:
-            if status_of(error) not in ("NOT_FOUND", "ACTOR_DIED"):
-                raise
-            text = f"Actor({info.meta.class_name}, {info.actor_id.hex()}) has ended: {error}"
-            return _core.put_error(pack_error(system_error("ACTOR_DIED", text), None))
-
-
 def with_options(bound: Any, given: Mapping[str, Any]) -> Any:
     """Return a method with other options (hook ``method_options``)."""
     checked = options.check(options.METHOD, given, WHAT_METHOD)
@@ -208,7 +188,9 @@ class ActorHandle(_core.ActorHandle):
     """A way to an actor: its methods are attributes with ``.remote(...)``.
 
     The actor ends when its last handle is gone, after the calls that are queued. Handles from
-    `get_actor` and ``current_actor`` are weak: they do not keep it.
+    `get_actor` and ``current_actor`` are weak: they do not keep it. A call through one that comes
+    after the actor's end raises `ActorDiedError`: the port may be another's by then, and the
+    generation tells which of them is meant.
     """
 
     @property
@@ -250,38 +232,66 @@ class ActorHandle(_core.ActorHandle):
             self._core.handle,
             info.actor_id,
             info.port,
+            info.generation,
             info.meta.pack(),
         )
 
 
 def make_handle(
-    meta: ActorMeta, *, handle: int, ref: Any, actor_id: bytes, port: int
+    meta: ActorMeta, *, handle: int, ref: Any, actor_id: bytes, port: int, generation: int
 ) -> ActorHandle:
     """Make a handle; `ref` None makes a weak one."""
     session = sessions.require()
-    info = ActorInfo(meta, actor_id, port, session.number)
+    info = ActorInfo(meta, actor_id, port, generation, session.number)
     remember_actor(actor_id, port, meta)
-    made = ActorHandle(_core.ActorCore(handle, ref, info), meta.table)
-    if ref is None:
-        for name in meta.methods:
-            getattr(made, name).__class__ = WeakActorMethod
+    return ActorHandle(_core.ActorCore(handle, ref, info), meta.table)
+
+
+def _handle_of(
+    reply: dict[str, Any], meta: ActorMeta | None = None, own: Any = None
+) -> ActorHandle:
+    """Make the handle that op ``actor_create`` or ``actor_find`` tells of; weak without `own`."""
+    made = make_handle(
+        meta or ActorMeta.unpack(reply["meta"]),
+        handle=own.handle if own is not None else sessions.handle_of(reply, "handle"),
+        ref=own,
+        actor_id=reply["actor_id"],
+        port=int(reply["port"]),
+        generation=int(reply["generation"]),
+    )
+    _bind(made._core, int(reply["ring"]))
     return made
 
 
 def _rebuild_handle(
-    ref: Any, handle: int, actor_id: bytes, port: int, packed: bytes
+    ref: Any, handle: int, actor_id: bytes, port: int, generation: int, packed: bytes
 ) -> ActorHandle:
     return make_handle(
-        ActorMeta.unpack(packed), handle=handle, ref=ref, actor_id=actor_id, port=port
+        ActorMeta.unpack(packed),
+        handle=handle,
+        ref=ref,
+        actor_id=actor_id,
+        port=port,
+        generation=generation,
     )
+
+
+def _bind(core: Any, ring: int) -> None:
+    info: ActorInfo = core.extra
+    core.bind(port=info.port, ring=ring, generation=info.generation)
 
 
 def resolve_actor(core: Any) -> None:
     """Open the way to an actor for this process (hook ``resolve_actor``)."""
     info: ActorInfo = core.extra
     check_session(info)
-    reply = sessions.call("port_open", port=info.port, actor=core.handle)
-    core.bind(port=info.port, ring=int(reply["ring"]))
+    try:
+        ring = int(sessions.call("port_open", port=info.port, actor=core.handle)["ring"])
+    except ValueError as error:
+        if status_of(error) != "NOT_FOUND":
+            raise
+        ring = 0  # the actor is gone: each call ends so, by its generation
+    _bind(core, ring)
 
 
 def check_session(info: ActorInfo) -> None:
@@ -486,22 +496,8 @@ class ActorClass:
         except TaskUnschedulableError as error:
             raise ActorUnschedulableError(error.error_message) from None
         if reply.get("existed"):
-            handle = sessions.handle_of(reply, "handle")
-            return make_handle(
-                ActorMeta.unpack(reply["meta"]),
-                handle=handle,
-                ref=None,
-                actor_id=reply["actor_id"],
-                port=int(reply["port"]),
-            )
-        made = make_handle(
-            meta,
-            handle=own.handle,
-            ref=own,
-            actor_id=reply["actor_id"],
-            port=int(reply["port"]),
-        )
-        made._core.bind(port=int(reply["port"]), ring=int(reply["ring"]))
+            return _handle_of(reply)
+        made = _handle_of(reply, meta, own)
         if not reply.get("feasible", 1):
             logger.warning(
                 "Actor %s waits: no node can hold it as things stand (%s). It asks for %s.",
@@ -599,15 +595,7 @@ def _find(name: str, space: str) -> ActorHandle | None:
         if status_of(error) != "NOT_FOUND":
             raise
         return None
-    made = make_handle(
-        ActorMeta.unpack(reply["meta"]),
-        handle=sessions.handle_of(reply, "handle"),
-        ref=None,
-        actor_id=reply["actor_id"],
-        port=int(reply["port"]),
-    )
-    made._core.bind(port=int(reply["port"]), ring=int(reply["ring"]))
-    return made
+    return _handle_of(reply)
 
 
 def exit_actor() -> NoReturn:

@@ -77,7 +77,7 @@ class RemoteFunction(_core.RemoteFunction):
         self._pickled = functions.Pickled(function, self._name)
         self._default_options = checked
         # Shared by all variants that .options() makes: what was resolved before, by options.
-        self._resolved: dict[Any, tuple[int, int, int]] = {}
+        self._resolved: dict[Any, tuple[int, int, int, int]] = {}
         self._apply()
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", self._name)
@@ -143,12 +143,12 @@ class RemoteFunction(_core.RemoteFunction):
             found = self._open()
             if key is not None and len(self._resolved) < RESOLVED_KEPT:
                 self._resolved[key] = found
-        number, port, ring = found
-        self._bind(function=number, port=port, ring=ring)
+        number, port, ring, generation = found
+        self._bind(function=number, port=port, ring=ring, generation=generation)
         if session.kind == _core.KIND_WORKER:
             session.bound.add(self)
 
-    def _open(self) -> tuple[int, int, int]:
+    def _open(self) -> tuple[int, int, int, int]:
         given = self._options
         needs = options.resources_of(given, 1)
         calls = given.get("max_calls")
@@ -156,8 +156,7 @@ class RemoteFunction(_core.RemoteFunction):
             calls = 1 if needs.get("GPU") else 0
         name = given.get("name") or self._name
         number = self._pickled.export({"kind": "function", "name": name, "max_calls": calls})
-        port, ring = functions.open_class(functions.placement_of(given, needs), name)
-        return number, port, ring
+        return number, *functions.open_class(functions.placement_of(given, needs), name)
 
     @property
     def _function_name(self) -> str:

@@ -441,6 +441,58 @@ def test_weak_handle_never_reaches_another_actor():
     assert ray.get([other.get.remote() for other in others]) == [7] * 5
 
 
+def test_weak_handle_outlives_its_actor_and_many_others():
+    counter = Counter.options(name="weak and old").remote()
+    weak = ray.get_actor("weak and old")
+    assert ray.get(weak.add.remote()) == 1
+    del counter
+    gone(weak)
+    for _ in range(15):
+        others = [Counter.remote(7) for _ in range(3)]
+        late = [weak.add.remote() for _ in range(3)]
+        assert ray.get([other.get.remote() for other in others]) == [7] * 3
+        for ref in late:
+            with pytest.raises(ray.exceptions.ActorDiedError):
+                ray.get(ref, timeout=60)
+        assert ray.get([other.get.remote() for other in others]) == [7] * 3
+        ray.kill(others[0])
+        del others
+
+
+def test_weak_handle_that_is_sent_after_its_actor_ended():
+    @ray.remote
+    def add_through(handles):
+        try:
+            return ray.get(handles[0].add.remote(), timeout=60)
+        except ray.exceptions.ActorDiedError:
+            return "died"
+
+    counter = Counter.options(name="weak and sent").remote()
+    weak = ray.get_actor("weak and sent")
+    assert ray.get(add_through.remote([weak])) == 1
+    del counter
+    gone(weak)
+    others = [Counter.remote(7) for _ in range(5)]
+    assert ray.get([other.get.remote() for other in others]) == [7] * 5
+    assert ray.get(add_through.remote([weak])) == "died"
+    assert ray.get([other.get.remote() for other in others]) == [7] * 5
+
+
+def test_named_actor_that_is_created_anew():
+    ended = []
+    for life in range(3):
+        counter = Counter.options(name="phoenix").remote(life * 10)
+        weak = ray.get_actor("phoenix")
+        assert ray.get(weak.add.remote()) == life * 10 + 1
+        for earlier in ended:
+            with pytest.raises(ray.exceptions.ActorDiedError):
+                ray.get(earlier.add.remote(), timeout=60)
+        assert ray.get(weak.get.remote()) == life * 10 + 1
+        del counter
+        gone(weak)
+        ended.append(weak)
+
+
 def test_handle_life():
     counter = Counter.remote()
     pid = ray.get(counter.pid.remote())

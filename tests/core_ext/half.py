@@ -84,12 +84,17 @@ def resolve_function(function):
     if key not in _numbers:
         _numbers[key] = export(function._function), function._function  # keeps the id taken
     opened = request("class_open", resources={"CPU": 1.0})
-    function._bind(function=_numbers[key][0], port=opened["port"], ring=opened["ring"])
+    function._bind(
+        function=_numbers[key][0],
+        port=opened["port"],
+        ring=opened["ring"],
+        generation=opened["generation"],
+    )
 
 
 def resolve_actor(core):
     opened = request("port_open", port=core.extra)
-    core.bind(port=opened["port"], ring=opened["ring"])
+    core.bind(port=opened["port"], ring=opened["ring"], generation=opened["generation"])
 
 
 def load_function(number):

@@ -180,7 +180,7 @@ def test_refs_of_an_ended_session_are_dead_and_harmless(own_cluster):
     ref, array = put(5), get(put(np.arange(1000.0)))
     text, sig = ref.hex(), _core.Sig(None)
     f = _core.RemoteFunction(print, sig)
-    f._bind(function=1, port=1, ring=1)
+    f._bind(function=1, port=1, ring=1, generation=0)
     _core.disconnect()
     assert ref.hex() == text and f._bound is None
     with pytest.raises(half.SystemFailure):

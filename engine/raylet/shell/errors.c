@@ -18,3 +18,7 @@ void shell_empty_result(wr_result *out) {
     out->kind = WR_KIND_VALUE;
     out->location = WR_AT_INLINE;
 }
+
+void shell_gone_result(wr_result *out) {
+    wr_store_error_inline(WR_E_ACTOR_DIED, "it ended before the call", out);
+}

@@ -406,6 +406,9 @@ static wr_status start(wr_shell *sh, wr_error *err) {
     WR_TRY(wr_pool_create(&geometry, &sh->pool, err));
     WR_TRY(wr_keeper_new(sh->pool, &sh->keeper, err));
     wr_proc_on_wait(wr_keeper_proc(sh->keeper), never_wait, NULL);
+    wr_result gone;
+    shell_gone_result(&gone);
+    wr_proc_on_gone(wr_keeper_proc(sh->keeper), &gone);
     uint64_t block;
     for (int i = 0; i < 2 && wr_proc_heap_alloc(wr_keeper_proc(sh->keeper), 1024, &block, NULL) != WR_OK;
          i++) {

@@ -18,6 +18,7 @@ static wr_status actor_fields(wr_shell *sh, uint32_t slot, uint32_t actor, bool 
         wr_record_int(&sh->w, "ring", ring);
     }
     wr_record_int(&sh->w, "port", s->port);
+    shell_write_generation(sh, s->port);
     wr_record_bytes(&sh->w, "actor_id", s->id.bytes, WR_ACTOR_ID_BYTES);
     wr_record_int(&sh->w, "existed", existed);
     wr_record_int(&sh->w, "handle", (int64_t)s->handle);

@@ -142,6 +142,12 @@ wr_status shell_read_class(wr_shell *sh, const shell_conn *conn, const wr_record
 
 /* ---- Classes, ports, functions ---- */
 
+void shell_write_generation(wr_shell *sh, uint16_t port) {
+    wr_port_info info;
+    wr_keeper_port_info(sh->keeper, port, &info);
+    wr_record_int(&sh->w, "generation", info.generation);
+}
+
 static wr_status class_open(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                             wr_error *err) {
     (void)request;
@@ -163,6 +169,7 @@ static wr_status class_open(wr_shell *sh, shell_conn *conn, uint64_t request, co
     bool feasible = wr_raylet_core_class_feasible(sh->core, &cls, why, sizeof why);
     wr_record_int(&sh->w, "port", port);
     wr_record_int(&sh->w, "ring", ring);
+    shell_write_generation(sh, port);
     wr_record_int(&sh->w, "feasible", feasible);
     wr_record_string(&sh->w, "reason", why);
     return WR_OK;
@@ -190,6 +197,7 @@ static wr_status port_open(wr_shell *sh, shell_conn *conn, uint64_t request, con
     }
     WR_TRY(wr_keeper_ring_open(sh->keeper, port, conn->slot, &ring, err));
     wr_record_int(&sh->w, "ring", ring);
+    wr_record_int(&sh->w, "generation", info.generation);
     wr_record_int(&sh->w, "state", info.state);
     wr_record_int(&sh->w, "cause", (int64_t)sh->port_causes[port]);
     return WR_OK;
@@ -311,6 +319,7 @@ static wr_status assignment(wr_shell *sh, shell_conn *conn, uint64_t request, co
     WR_TRY(wr_keeper_ring_open(sh->keeper, a.port, conn->slot, &ring, err));
     wr_record_int(&sh->w, "port", a.port);
     wr_record_int(&sh->w, "ring", ring);
+    shell_write_generation(sh, a.port);
     shell_write_resources(sh, "resources", a.resources);
     wr_record_list_begin(&sh->w, "gpu_ids");
     for (uint32_t i = 0; i < WR_GPUS_MAX; i++) {

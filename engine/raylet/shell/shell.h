@@ -320,6 +320,8 @@ wr_status shell_read_class(wr_shell *sh, const shell_conn *conn, const wr_record
                            wr_error *err);
 /* "name=value,..." as a map field; amounts: numbers. ops_view.c. */
 void shell_list_field(wr_shell *sh, const char *name, wr_span list, bool amounts);
+void shell_write_generation(wr_shell *sh,
+                            uint16_t port); /* field "generation": of the port's present opening */
 void shell_write_resources(wr_shell *sh, const char *name, const wr_res *res);
 wr_status shell_need_worker(const shell_conn *conn, wr_error *err);
 wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);

@@ -227,8 +227,8 @@ def placement_of(options: Mapping[str, Any], needs: Mapping[str, float]) -> Plac
     )
 
 
-def open_class(placement: Placement, name: str) -> tuple[int, int]:
-    """Return port and ring of a scheduling class; asks the raylet once per session.
+def open_class(placement: Placement, name: str) -> tuple[int, int, int]:
+    """Return port, ring and generation of a scheduling class; asks the raylet once per session.
 
     A class that no node can run is announced at once: its tasks wait.
     """
@@ -245,7 +245,7 @@ def open_class(placement: Placement, name: str) -> tuple[int, int]:
             language="python",
             name=name,
         )
-        found = (int(reply["port"]), int(reply["ring"]))
+        found = (int(reply["port"]), int(reply["ring"]), int(reply["generation"]))
         session.classes[placement] = found
     if not reply.get("feasible", 1):
         logger.warning(

@@ -62,7 +62,7 @@ class Session:
     """(digest) -> function number, and (id of a loaded function, meta) -> number."""
     loaded: dict[int, Any] = dataclasses.field(default_factory=dict)
     """Function number -> object: keeps the ids in `exports` from being used again."""
-    classes: dict[Any, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    classes: dict[Any, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     """Key of a scheduling class -> (port, ring)."""
     bound: weakref.WeakSet[Any] = dataclasses.field(default_factory=weakref.WeakSet)
     """A worker's remote functions whose class may depend on its assignment."""

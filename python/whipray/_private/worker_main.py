@@ -54,6 +54,7 @@ class _Life:
         self.actor_class: Any = None
         self.handle_meta: Any = None
         self.port = 0
+        self.generation = 0
         self.exit_code = 0
         self.cancels: collections.deque[int] = collections.deque(maxlen=CANCELS_KEPT)
         self.interrupted = 0
@@ -225,6 +226,7 @@ def _be_actor(session: sessions.Session, reply: dict[str, Any]) -> bool:
     """Make the actor and serve its calls; True when its life ended inside."""
     assignment = session.assignment
     _life.port = int(reply["port"])
+    _life.generation = int(reply["generation"])
     output.actor_name = assignment.class_name
     errors.Origin.actor_id = assignment.actor_id.hex() if assignment.actor_id else None
     if not _construct(session, reply):
@@ -346,6 +348,7 @@ def current_actor_handle() -> Any:
         ref=None,
         actor_id=assignment.actor_id,
         port=_life.port,
+        generation=_life.generation,
     )
 
 

@@ -120,7 +120,7 @@ TEST(RayletProcess, AnotherLayoutOrProtocolIsRefusedWithBothNumbers) {
     Raylet r;
     ASSERT_EQ("OK", r.ready);
     Client layout(r.socket()), protocol(r.socket());
-    Reply a = layout.Hello(1, kToken, 77), b = protocol.Hello(3, kToken, 1, 9);
+    Reply a = layout.Hello(1, kToken, 77), b = protocol.Hello(3, kToken, WR_LAYOUT_VERSION, 9);
     EXPECT_EQ(WR_E_VERSION, a.status);
     EXPECT_NE(nullptr, strstr(a.err.text, "77")) << a.err.text;
     EXPECT_EQ(WR_E_VERSION, b.status);
@@ -183,7 +183,7 @@ TEST(RayletProcess, AWorkerOrForkServerThatNobodyStartedIsRefused) {
     f.Str("op", "hello")
         .Int("kind", 2)
         .Str("token", kToken)
-        .Int("layout", 1)
+        .Int("layout", WR_LAYOUT_VERSION)
         .Int("protocol", 1)
         .Bytes("cookie", std::string(16, 'c'));
     EXPECT_EQ(WR_E_DENIED, worker.Call(f).status);

@@ -113,7 +113,7 @@ Reply Client::HelloDriver(const std::string &name_space) {
     f.Str("op", "hello")
         .Int("kind", 1)
         .Str("token", kToken)
-        .Int("layout", 1)
+        .Int("layout", WR_LAYOUT_VERSION)
         .Int("protocol", 1)
         .Int("pid", getpid());
     f.Map("job", [&](Fields &job) {

@@ -3,6 +3,7 @@
 
 #include "local/frame.h"
 #include "local/paths.h"
+#include "shm/pool.h"
 
 #include <functional>
 #include <string>
@@ -73,7 +74,8 @@ class Client {
     Client &operator=(const Client &) = delete;
     Reply Call(Fields &fields);
     Reply Call(const std::string &op);
-    Reply Hello(int kind, const std::string &token = kToken, int layout = 1, int protocol = 1);
+    Reply Hello(int kind, const std::string &token = kToken, int layout = WR_LAYOUT_VERSION,
+                int protocol = 1);
     Reply HelloDriver(const std::string &name_space = "ns");
     bool HungUp(); // waits for the end of the connection
     void Raw(const std::string &bytes);

@@ -380,6 +380,36 @@ TEST(Call, ACallOnADeadPortIsRefusedWithTheCause) {
     EXPECT_NE(nullptr, strstr(err.text, "pid 4242")) << err.text;
 }
 
+TEST(Call, ACallToAnActorWhosePortIsAnothersByNowIsAnActorDiedAndReachesNobody) {
+    FakeRaylet raylet;
+    Driver driver(raylet);
+    const uint16_t port = raylet.OpenActorPort();
+    wr_call call = driver.Call(kPid | WR_METHOD);
+    driver.OpenPort(port, &call.port, &call.ring);
+    call.generation = raylet.GenerationOf(port);
+    ASSERT_NE(0u, call.generation);
+    const wr_ref queued = driver.Submit(call);
+    raylet.PassPortOn(port);
+    uint32_t ignored = 0;
+    driver.OpenPort(port, &ignored, &call.ring);
+    EXPECT_EQ(WR_KIND_SYSTEM_ERROR, wr_peek(driver.get(), queued));
+    wr_view view;
+    wr_error err = {};
+    ASSERT_EQ(WR_OK, wr_view_get(driver.get(), queued, &view, &err)) << err.text;
+    wr_store_error_decode(view.stream, view.stream_bytes, &err);
+    EXPECT_EQ(WR_E_ACTOR_DIED, err.status);
+    EXPECT_STREQ("it ended before the call", err.text);
+    wr_ref ref = 0;
+    EXPECT_EQ(WR_E_ACTOR_DIED, wr_submit(driver.get(), &call, &ref, &err));
+    EXPECT_NE(nullptr, strstr(err.text, "the actor has ended")) << err.text;
+    call.function = kPid; // of a class
+    EXPECT_EQ(WR_E_INVALID, wr_submit(driver.get(), &call, &ref, &err));
+    call.generation = raylet.GenerationOf(port);
+    EXPECT_EQ(WR_OK, wr_submit(driver.get(), &call, &ref, &err)) << err.text;
+    wr_unref(driver.get(), queued);
+    wr_unref(driver.get(), ref);
+}
+
 TEST(Call, AParkedTaskIsClaimedByItsRef) {
     FakeRaylet raylet;
     Driver driver(raylet);

@@ -65,6 +65,9 @@ class FakeRaylet {
         wr_error err = {};
         EXPECT_EQ(WR_OK, wr_pool_create(&geometry, &pool, &err)) << err.text;
         EXPECT_EQ(WR_OK, wr_keeper_new(pool, &keeper, &err)) << err.text;
+        wr_result gone;
+        wr_store_error_inline(WR_E_ACTOR_DIED, "it ended before the call", &gone);
+        wr_proc_on_gone(wr_keeper_proc(keeper), &gone);
         EXPECT_EQ(WR_OK, wr_keeper_port_open(keeper, false, &class_port, &err)) << err.text;
 
         listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -101,6 +104,20 @@ class FakeRaylet {
         uint16_t port = 0;
         EXPECT_EQ(WR_OK, wr_keeper_port_open(keeper, true, &port, nullptr));
         return port;
+    }
+    uint32_t GenerationOf(uint16_t port) {
+        std::lock_guard<std::mutex> hold(lock);
+        wr_port_info info;
+        wr_keeper_port_info(keeper, port, &info);
+        return info.generation;
+    }
+    // What had the port is gone; the next has its number.
+    void PassPortOn(uint16_t port) {
+        std::lock_guard<std::mutex> hold(lock);
+        uint16_t again = 0;
+        wr_keeper_port_close(keeper, port);
+        ASSERT_EQ(WR_OK, wr_keeper_port_open(keeper, true, &again, nullptr));
+        ASSERT_EQ(port, again);
     }
     void AssignNextWorkerTo(uint16_t actor_port) {
         next_actor_port_ = actor_port;
@@ -305,8 +322,11 @@ class FakeRaylet {
             const uint16_t port =
                 op == "port_open" ? (uint16_t)wr_record_get_int(&in, "port", 0) : class_port;
             WR_TRY(wr_keeper_ring_open(keeper, port, peer.slot, &ring, err));
+            wr_port_info info;
+            wr_keeper_port_info(keeper, port, &info);
             wr_record_int(w, "port", port);
             wr_record_int(w, "ring", ring);
+            wr_record_int(w, "generation", info.generation);
             return WR_OK;
         }
         if (op == "assignment") {
