@@ -18,13 +18,13 @@ uint32_t wr_keeper_ring_number(const wr_keeper *k, uint32_t port, uint32_t slot)
 
 /* One that this slot had before, else one that nobody has. */
 static uint32_t find_free_ring(const wr_keeper *k, uint32_t slot) {
-    uint32_t found = UINT32_MAX;
-    for (uint32_t r = 0; r < k->pool->geometry.rings; r++) {
+    uint32_t found = k->ring_high < k->pool->geometry.rings ? k->ring_high : UINT32_MAX;
+    for (uint32_t r = k->ring_high; r-- > 0;) {
         const wr_keeper_ring *ring = &k->rings[r];
         if (ring->kept && ring->slot == slot) {
             return r;
         }
-        if (!ring->leased && !ring->kept && found == UINT32_MAX) {
+        if (!ring->leased && !ring->kept) {
             found = r;
         }
     }
@@ -55,6 +55,7 @@ wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32
                                    .base = tail,
                                    .done = tail,
                                    .failed = tail};
+    k->ring_high = r >= k->ring_high ? r + 1 : k->ring_high;
     k->ports[port].rings_first = r + 1;
     k->rings_open++;
     WR_STORE(&ring->head, tail); /* indices go on; what stood there is done */

@@ -140,6 +140,14 @@ static void closable_port(void) {
     }
 }
 
+/* DRIVER calls the dead actor while its port is being closed: a call is refused, or it ends. */
+static void closable_port_called(void) {
+    closable_port();
+    world->calls_generation = WR_LOAD(&world->pool->ports[world->actor_port].generation);
+    world->port_passed_on = true;
+    world->calls_anew = 3;
+}
+
 static void fail_task(void) {
     wr_result error = kill_error_result();
     wr_keeper_fail(world->keeper, world->a, &error);
@@ -159,6 +167,7 @@ static const kill_scenario scenarios[] = {
     {"raylet: rewinds an actor, its ring is lapped", RAYLET, actor_is_dead_ring_full, rewind_actor, UNFED},
     {"raylet: fails a port", RAYLET, failing_port, fail_port, UNFED},
     {"raylet: closes a port", RAYLET, closable_port, close_port, UNFED},
+    {"raylet: closes a port that is called", RAYLET, closable_port_called, close_port, UNFED},
     {"raylet: fails a task", RAYLET, kit_cancellable, fail_task, UNFED},
 };
 const kill_table kill_raylet_table = {scenarios, WR_COUNT_OF(scenarios)};

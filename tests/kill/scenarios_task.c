@@ -173,6 +173,16 @@ static void submit_outlived_pending(void) {
                                      .generation = generation_before});
 }
 
+/* Calls behind a full ring, whose port is another's when they leave it. */
+static void backlog_outlived(void) {
+    generation_before = WR_LOAD(&world->pool->ports[world->actor_port].generation);
+    for (uint32_t k = 0; k < world->pool->geometry.ring_capacity + 3; k++) {
+        submit_outlived();
+    }
+    world->port_passes_on = true;
+    kill_others(1, DRIVER);
+}
+
 static void submit_to_none(void) {
     world->by_handle = kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE, .id = 7, .to_none = true});
 }
@@ -577,6 +587,7 @@ static const kill_scenario scenarios[] = {
     {"submit: the actor's port is another's", DRIVER, port_passes_on, submit_outlived, UNFED},
     {"submit: the actor's port is another's, argument pending", DRIVER, port_passes_on_pending,
      submit_outlived_pending, UNFED},
+    {"flush: the actor's port is another's", DRIVER, backlog_outlived, flush_driver, UNFED},
     {"submit: no port", DRIVER, kit_nothing, submit_to_none, UNFED},
     {"take: empty, stale bits", WORKER, stale_bits, take_worker, UNFED},
     {"take: 8 queued", WORKER, fill, take_worker, UNFED},

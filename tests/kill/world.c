@@ -685,6 +685,8 @@ static void submit_anew(kill_who victim) {
         for (; world->calls_anew != 0; world->calls_anew--) {
             kill_submit(DRIVER, &(kill_call){.task = TASK_TRIPLE,
                                              .id = (uint8_t)(200 - world->calls_anew),
+                                             .generation = world->calls_generation,
+                                             .may_fail = world->calls_generation != 0,
                                              .to_actor = true});
         }
     }

@@ -84,8 +84,9 @@ typedef struct kill_world {
 
     bool raylet_stands; /* it is the victim: nobody makes passes */
     bool in_keeper;
-    bool resubmit;       /* survivors submit anew while they act */
-    uint32_t calls_anew; /* then DRIVER calls the actor so often */
+    bool resubmit;             /* survivors submit anew while they act */
+    uint32_t calls_anew;       /* then DRIVER calls the actor so often */
+    uint32_t calls_generation; /* 0, or of the actor's port, which is dead: these calls fail or are refused */
     bool
         port_passes_on; /* before others act, the actor's port is closed and is another's; nobody calls that one */
     bool port_passed_on;
