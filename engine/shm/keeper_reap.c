@@ -151,8 +151,8 @@ static void reap_lane(reaping *r, wr_handle handle) {
     requeue_ready(k, handle); /* also what it gave back and had not queued */
     word = WR_LOAD(&cell->ctl);
     if (wr_generation_of(word) == wr_generation_of(handle) && wr_state_of(word) == WR_CELL_SEALED &&
-        !wr_cell_list_walked(cell, word)) {
-        wr_proc_walk(k->self, cell, true); /* it died between its seal and the end of its walk */
+        wr_who_in(word) == r->who && !wr_cell_list_walked(cell, word)) {
+        wr_proc_walk(k->self, cell, r->who); /* it died between its seal and the end of its walk */
     }
     wr_futex_wake_all(wr_cell_futex(cell));
 }

@@ -10,8 +10,8 @@
  *
  * All parts but the heap are "control pages". Each part begins at a multiple of 4096.
  *
- * Control word of a cell (u64): state 0-3, flags 4-7, slot 8-19, epoch 20-31, generation 32-63. Its low half is
- * the futex.
+ * Control word of a cell (u64): state 0-3, flags 4-7, slot 8-19 and epoch 20-31 of who runs or sealed it, generation
+ * 32-63. Its low half is the futex.
  * Waiting link (u64), in `deps` and in a link's `next`: WALKED 0 (deps only), bit of `pending` 1-6, argument
  * 7-30, cell 31-62, valid 63. `deps` names the newest link; the list is never detached, so that a walk may run
  * again.

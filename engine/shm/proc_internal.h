@@ -133,9 +133,9 @@ static inline bool wr_cell_parked(const wr_cell *cell, uint64_t word) {
 /* ---- proc_task.c ---- */
 /* wr_proc_submit for what is no task of the user's: neither counted nor traced. */
 wr_status wr_proc_submit_uncounted(wr_proc *proc, const wr_task_spec *spec, wr_handle *out, wr_error *err);
-/* Clears the bits of all that waited for a sealed cell. May run any number of times until it has set WALKED.
- */
-void wr_proc_walk(wr_proc *proc, wr_cell *sealed, bool repair);
+/* Clears the bits of all that waited for a sealed cell. By its sealer; or again by the raylet, once its sealer is dead:
+ * then that one's mark, else 0. Never by two at once: what a list leads to may be used again when it is WALKED. */
+void wr_proc_walk(wr_proc *proc, wr_cell *sealed, uint32_t dead);
 /* READY or WAITING, by anybody: claimed, and sealed with wr_proc_on_gone's result. For a task whose port was
  * closed. */
 void wr_proc_fail_gone(wr_proc *proc, wr_handle handle);

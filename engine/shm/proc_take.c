@@ -369,7 +369,7 @@ static void write_result(wr_cell *cell, const wr_result *result, bool withdrawn)
 
 void wr_proc_wake_sealed(wr_proc *p, wr_handle handle, wr_cell *cell, uint64_t word) {
     if ((word & WR_FLAG_DEPS) != 0) {
-        wr_proc_walk(p, cell, false);
+        wr_proc_walk(p, cell, 0);
     }
     if ((word & WR_FLAG_WAIT1) != 0) {
         wr_futex_wake_all(wr_cell_futex(cell));
@@ -402,7 +402,7 @@ bool wr_proc_seal_cell(wr_proc *p, wr_handle handle, const wr_result *result, bo
             return false;
         }
     } while (!WR_CAS_SEQ(&cell->ctl, &word,
-                         wr_word(wr_generation_of(handle), WR_CELL_SEALED) | flags |
+                         wr_word(wr_generation_of(handle), WR_CELL_SEALED) | p->who | flags |
                              (word & (WR_FLAG_DEPS | WR_FLAG_SHARED))));
     if (WR_UNLIKELY((word & (WR_FLAG_DEPS | WR_FLAG_WAIT1 | WR_FLAG_WAITN)) != 0)) {
         wr_proc_wake_sealed(p, handle, cell, word);

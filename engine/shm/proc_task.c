@@ -10,7 +10,7 @@
 
 enum { GUARD = WR_PENDING_MAX, WALK_DEPTH_MAX = 8, JOIN_DEPTH_MAX = 4 };
 
-static void walk_at(wr_proc *p, wr_cell *sealed, bool repair, uint32_t depth);
+static void walk_at(wr_proc *p, wr_cell *sealed, uint32_t dead, uint32_t depth);
 
 /* ---- READY ---- */
 
@@ -25,26 +25,26 @@ static void queue_ready(wr_proc *p, wr_handle handle, uint32_t port) {
     }
 }
 
-/* A join with nothing pending is sealed at once, by anybody; sealed but not walked, it is walked again. */
-static void join_done(wr_proc *p, wr_cell *cell, wr_handle handle, bool repair, uint32_t depth) {
+/* A join with nothing pending is sealed at once, by anybody; sealed by the dead but not walked, it is walked again. */
+static void join_done(wr_proc *p, wr_cell *cell, wr_handle handle, uint32_t dead, uint32_t depth) {
     uint64_t word = WR_LOAD(&cell->ctl);
     while (wr_generation_of(word) == wr_generation_of(handle) && wr_state_of(word) == WR_CELL_WAITING) {
-        if (WR_CAS_SEQ(&cell->ctl, &word, (word & ~15ull) | WR_CELL_SEALED)) {
-            walk_at(p, cell, repair, depth + 1);
+        if (WR_CAS_SEQ(&cell->ctl, &word, (word & ~15ull) | WR_CELL_SEALED | p->who)) {
+            walk_at(p, cell, dead, depth + 1);
             return;
         }
     }
-    if (repair && wr_generation_of(word) == wr_generation_of(handle) && wr_state_of(word) == WR_CELL_SEALED &&
-        !wr_cell_list_walked(cell, word)) {
-        walk_at(p, cell, true, depth + 1);
+    if (dead != 0 && wr_generation_of(word) == wr_generation_of(handle) &&
+        wr_state_of(word) == WR_CELL_SEALED && wr_who_in(word) == dead && !wr_cell_list_walked(cell, word)) {
+        walk_at(p, cell, dead, depth + 1);
     }
 }
 
 /* Nothing is pending: whoever wins the CAS queues the task; a repair queues it anyway. */
-static void make_ready(wr_proc *p, wr_cell *cell, wr_handle handle, bool repair, uint32_t depth) {
+static void make_ready(wr_proc *p, wr_cell *cell, wr_handle handle, uint32_t dead, uint32_t depth) {
     uint32_t port = cell->port;
     if (port == WR_PORT_JOIN) {
-        join_done(p, cell, handle, repair, depth);
+        join_done(p, cell, handle, dead, depth);
         return;
     }
     bool queued = wr_port_valid(p->pool, port);
@@ -67,7 +67,7 @@ static void make_ready(wr_proc *p, wr_cell *cell, wr_handle handle, bool repair,
         }
         return;
     }
-    if (repair && queued && wr_generation_of(word) == wr_generation_of(handle) &&
+    if (dead != 0 && queued && wr_generation_of(word) == wr_generation_of(handle) &&
         wr_state_of(word) == WR_CELL_READY) {
         if (WR_LOAD(&p->pool->ports[port].actor) != 0) {
             wr_port_wake_one(p->pool, port);
@@ -79,7 +79,7 @@ static void make_ready(wr_proc *p, wr_cell *cell, wr_handle handle, bool repair,
 
 /* ---- The walk ---- */
 
-static void walk_at(wr_proc *p, wr_cell *sealed, bool repair, uint32_t depth) {
+static void walk_at(wr_proc *p, wr_cell *sealed, uint32_t dead, uint32_t depth) {
     wr_pool *pool = p->pool;
     uint64_t code = WR_LOAD_SEQ(&sealed->deps) & ~WR_WALKED;
     uint64_t steps_max = 4ull * pool->cell_count + 65536; /* a stranger's list may be a ring */
@@ -94,15 +94,15 @@ static void walk_at(wr_proc *p, wr_cell *sealed, bool repair, uint32_t depth) {
         uint64_t next = __atomic_load_n(&link->next, __ATOMIC_RELAXED);
         uint64_t bit = 1ull << wr_link_bit(code);
         if ((atomic_fetch_and_explicit(&cell->pending, ~bit, memory_order_acq_rel) & ~bit) == 0) {
-            make_ready(p, cell, wr_handle_make(wr_generation_of(word), index), repair, depth);
+            make_ready(p, cell, wr_handle_make(wr_generation_of(word), index), dead, depth);
         }
         code = next & ~WR_WALKED;
     }
     atomic_fetch_or_explicit(&sealed->deps, WR_WALKED, memory_order_release);
 }
 
-void wr_proc_walk(wr_proc *p, wr_cell *sealed, bool repair) {
-    walk_at(p, sealed, repair, 0);
+void wr_proc_walk(wr_proc *p, wr_cell *sealed, uint32_t dead) {
+    walk_at(p, sealed, dead, 0);
 }
 
 /* Stands `link` (argument `arg` of cell `index`) in the list of a cell. true: its sealer will clear the bit.
@@ -266,7 +266,7 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
         }
     }
     if ((atomic_fetch_and_explicit(&cell->pending, ~clear, memory_order_acq_rel) & ~clear) == 0) {
-        make_ready(p, cell, handle, false, 0);
+        make_ready(p, cell, handle, 0, 0);
     }
 }
 
@@ -411,7 +411,7 @@ static void link_arguments(wr_proc *p, const wr_task_spec *spec, wr_cell *cell, 
         clear |= 1ull << bit; /* was sealed meanwhile */
     }
     if ((atomic_fetch_and_explicit(&cell->pending, ~clear, memory_order_acq_rel) & ~clear) == 0) {
-        make_ready(p, cell, handle, false, 0);
+        make_ready(p, cell, handle, 0, 0);
     }
 }
 

@@ -477,6 +477,24 @@ TEST_F(Keeper, ADeadSealersWalkIsDoneAgain) {
     EXPECT_EQ("", node.AtRest(All()));
 }
 
+TEST_F(Keeper, AListThatALivingSealerWalksIsNotWalkedByTheReaperToo) {
+    wr_handle first = a->Submit(port, 0, 1), second = a->SubmitRefs(port, 1, {first});
+    wr_claim claim;
+    ASSERT_TRUE(b->Take(&claim));
+    EXPECT_EQ(WR_E_NOT_FOUND, wr_proc_claim(c->get(), 0, first, &claim)); // its intent names what b runs
+    wr_test_seal_without_walk(b->get(), first);                           // b is about to walk
+    node.Kill(&c);
+    EXPECT_EQ(WR_CELL_WAITING, a->State(second))
+        << "walked by two: the cells behind may be another task's by then";
+    node.Kill(&b);
+    EXPECT_EQ(WR_CELL_READY, a->State(second));
+    b = Again(port);
+    EXPECT_EQ(1, b->Work());
+    a->Unref(first);
+    a->Unref(second);
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
 TEST_F(Keeper, AHintThatTheDeadLostIsRaisedAgain) {
     wr_handle h = a->Submit(port, 0, 1);
     wr_test_lose_hint(node.pool, port, a->slot());

@@ -10,7 +10,7 @@ void wr_test_seal_without_walk(wr_proc *proc, wr_handle handle) {
     cell->result_kind = 1;
     memset(cell->inline_bytes, 0, sizeof cell->inline_bytes);
     while (!WR_CAS(&cell->ctl, &word,
-                   wr_word(wr_generation_of(handle), WR_CELL_SEALED) |
+                   wr_word(wr_generation_of(handle), WR_CELL_SEALED) | proc->who |
                        (word & (WR_FLAG_DEPS | WR_FLAG_SHARED)))) {
     }
 }
