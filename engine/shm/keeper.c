@@ -64,7 +64,7 @@ static void open_slot(wr_keeper *k, uint32_t s, int pid) {
     WR_STORE(&slot->state, WR_SLOT_LIVE);
     if (s >= k->slot_high) {
         k->slot_high = s + 1;
-        WR_STORE(&k->pool->header->slot_high, k->slot_high);
+        WR_STORE_SEQ(&k->pool->header->slot_high, k->slot_high); /* README, pair 1 */
     }
     k->slots_live++;
 }

@@ -404,12 +404,12 @@ static bool sweep_orphans(wr_keeper *k) {
 }
 
 void wr_keeper_requeue(wr_keeper *k, wr_handle handle) {
-    uint32_t port = k->pool->cells[wr_index_of(handle)].port;
+    uint32_t port = wr_cell_port(&k->pool->cells[wr_index_of(handle)]);
     if (port >= k->pool->geometry.ports) {
         return;
     }
     if (!k->ports[port].open ||
-        k->pool->cells[wr_index_of(handle)].port_generation != (uint16_t)k->ports[port].generation) {
+        wr_cell_port_generation(&k->pool->cells[wr_index_of(handle)]) != (uint16_t)k->ports[port].generation) {
         wr_proc_fail_gone(k->self, handle);
         return;
     }

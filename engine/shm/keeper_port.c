@@ -61,7 +61,7 @@ wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32
     WR_STORE(&ring->head, tail); /* indices go on; what stood there is done */
     WR_STORE(&ring->port, port);
     WR_STORE(&ring->slot, slot);
-    WR_STORE(&k->pool->ports[port].ring_of[slot], r + 1);
+    WR_STORE_SEQ(&k->pool->ports[port].ring_of[slot], r + 1); /* README, pair 1 */
     *out = r;
     return WR_OK;
 }
@@ -72,7 +72,7 @@ static void release_ring(wr_keeper *k, uint32_t r, bool keep) {
     wr_port *port = &k->pool->ports[mine->port];
     WR_STORE(&port->ring_of[mine->slot], 0);
     WR_STORE(&ring_at(k, r)->slot, UINT32_MAX);
-    wr_slot_set_remove(&port->nonempty, mine->slot);
+    wr_slot_set_remove(&port->nonempty, mine->slot, NULL);
     uint32_t *at = &k->ports[mine->port].rings_first;
     while (*at != r + 1) {
         at = &k->rings[*at - 1].next;
@@ -271,8 +271,8 @@ static void fail_ring(wr_keeper *k, uint32_t n, uint32_t r) {
     }
     for (; at < tail; at++) {
         wr_handle handle = WR_LOAD(&ring->at[at & mask]);
-        if (wr_keeper_cell_known(k, wr_index_of(handle)) && k->pool->cells[wr_index_of(handle)].port == n &&
-            wr_keeper_claim(k, handle, true)) {
+        if (wr_keeper_cell_known(k, wr_index_of(handle)) &&
+            wr_cell_port(&k->pool->cells[wr_index_of(handle)]) == n && wr_keeper_claim(k, handle, true)) {
             wr_keeper_seal_lost(k, handle, port->reason, port->lost, port->lost_arg);
         }
     }
@@ -356,7 +356,7 @@ static void hand_over(wr_keeper *k, uint32_t r) {
         wr_handle handle = WR_LOAD(&ring->at[at & mask]);
         uint32_t i = wr_index_of(handle);
         if (!wr_keeper_cell_known(k, i) || wr_entry_done(k->pool, handle) ||
-            k->pool->cells[i].port != mine->port) {
+            wr_cell_port(&k->pool->cells[i]) != mine->port) {
             continue;
         }
         /* Only a cell of the dead has a row here by right: what its worker gave back or made READY is

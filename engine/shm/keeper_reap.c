@@ -18,7 +18,7 @@ static void requeue_ready(wr_keeper *k, wr_handle handle) {
     if (!wr_keeper_cell_known(k, i)) {
         return;
     }
-    uint32_t port = k->pool->cells[i].port;
+    uint32_t port = wr_cell_port(&k->pool->cells[i]);
     uint64_t word = WR_LOAD(&k->pool->cells[i].ctl);
     if (wr_generation_of(word) == wr_generation_of(handle) && wr_state_of(word) == WR_CELL_READY &&
         port < k->pool->geometry.ports && !k->ports[port].actor) {
@@ -278,7 +278,7 @@ static void reap_hints(reaping *r) {
             continue;
         }
         wr_port *port = &k->pool->ports[n];
-        wr_slot_set_remove(&port->sleepers, r->slot);
+        wr_slot_set_remove(&port->sleepers, r->slot, NULL);
         for (uint32_t ring = k->ports[n].rings_first; ring != 0; ring = k->rings[ring - 1].next) {
             wr_ring *at = wr_ring_at(k->pool, ring - 1);
             if (WR_LOAD_SEQ(&at->head) < WR_LOAD_SEQ(&at->tail)) {

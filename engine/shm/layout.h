@@ -294,6 +294,26 @@ struct wr_pool {
 static inline wr_cell *wr_cell_at(const wr_pool *pool, wr_handle handle) {
     return WR_LIKELY(wr_index_of(handle) < pool->cell_count) ? &pool->cells[wr_index_of(handle)] : NULL;
 }
+/* Who looks at a cell that it has not claimed may meet the next task's fields: these four are read and written as
+ * atomics, and what was read counts only if the control word then says so. */
+static inline uint16_t wr_cell_port(const wr_cell *cell) {
+    return __atomic_load_n(&cell->port, __ATOMIC_RELAXED);
+}
+static inline uint32_t wr_cell_function(const wr_cell *cell) {
+    return __atomic_load_n(&cell->function, __ATOMIC_RELAXED);
+}
+static inline uint16_t wr_cell_port_generation(const wr_cell *cell) {
+    return __atomic_load_n(&cell->port_generation, __ATOMIC_RELAXED);
+}
+static inline void wr_cell_port_generation_set(wr_cell *cell, uint16_t generation) {
+    __atomic_store_n(&cell->port_generation, generation, __ATOMIC_RELAXED);
+}
+static inline bool wr_cell_withdrawn(const wr_cell *cell) {
+    return (__atomic_load_n(&cell->result_kind, __ATOMIC_RELAXED) & WR_WITHDRAWN) != 0;
+}
+static inline void wr_cell_kind_set(wr_cell *cell, uint8_t kind, bool withdrawn) {
+    __atomic_store_n(&cell->result_kind, (uint8_t)(kind | (withdrawn ? WR_WITHDRAWN : 0)), __ATOMIC_RELAXED);
+}
 static inline wr_slot *wr_slot_at(const wr_pool *pool, uint32_t slot) {
     return (wr_slot *)(void *)(pool->slots + slot * pool->slot_stride);
 }
@@ -357,8 +377,9 @@ static inline void wr_slot_set_add(wr_slot_set *set, uint32_t slot) {
         atomic_fetch_or_explicit(&set->summary, 1ull << (slot / 64), memory_order_seq_cst);
     }
 }
-/* true: the bit was set, and this caller took it away. */
-bool wr_slot_set_remove(wr_slot_set *set, uint32_t slot);
+/* true: the bit was set, and this caller took it away. out_hid may be NULL; true: for a moment the summary did not show
+ * a bit that stands, so whoever looked then saw an empty set. */
+bool wr_slot_set_remove(wr_slot_set *set, uint32_t slot, bool *out_hid);
 /* Makes the summary agree with the words again, after a death between the two. */
 void wr_slot_set_repair(wr_slot_set *set);
 

@@ -15,7 +15,8 @@ int wr_futex_wait(const void *word, uint32_t seen, uint64_t timeout_ns) {
     return syscall(SYS_futex, word, FUTEX_WAIT, seen, &limit, NULL, 0) == 0 ? 0 : errno;
 }
 
-bool wr_slot_set_remove(wr_slot_set *set, uint32_t slot) {
+bool wr_slot_set_remove(wr_slot_set *set, uint32_t slot, bool *out_hid) {
+    bool hid = false;
     uint32_t w = slot / 64;
     uint64_t bit = 1ull << (slot % 64);
     uint64_t before = atomic_fetch_and_explicit(&set->words[w], ~bit, memory_order_seq_cst);
@@ -23,7 +24,11 @@ bool wr_slot_set_remove(wr_slot_set *set, uint32_t slot) {
         atomic_fetch_and_explicit(&set->summary, ~(1ull << w), memory_order_seq_cst);
         if (WR_LOAD_SEQ(&set->words[w]) != 0) { /* somebody came in between, and saw the summary set */
             atomic_fetch_or_explicit(&set->summary, 1ull << w, memory_order_seq_cst);
+            hid = true;
         }
+    }
+    if (out_hid != NULL) {
+        *out_hid = hid;
     }
     return (before & bit) != 0;
 }
@@ -323,10 +328,11 @@ const wr_pool_geometry *wr_pool_geometry_of(const wr_pool *pool) {
 
 void wr_pool_poison(wr_pool *pool, const char *reason) {
     wr_pool_header *h = pool->header;
-    if ((atomic_fetch_or(&h->alert, WR_ALERT_POISON) & WR_ALERT_POISON) == 0 && reason != NULL) {
+    if (reason != NULL && !wr_pool_poisoned(pool)) {
         size_t n = strnlen(reason, WR_REASON_MAX - 1);
-        memcpy(h->reason, reason, n);
+        memcpy(h->reason, reason, n); /* before the flag: who sees that, sees the text */
     }
+    atomic_fetch_or(&h->alert, WR_ALERT_POISON);
     if (pool->forked) {
         return;
     }

@@ -51,7 +51,8 @@ void wr_pool_close(wr_pool *pool);   /* unmaps; accepts NULL */
 int wr_pool_fd(const wr_pool *pool); /* lent */
 const wr_pool_geometry *wr_pool_geometry_of(const wr_pool *pool);
 
-/* Stops all that use the pool: every wait returns, every take refuses. reason: short text, kept in the header. */
+/* Stops all that use the pool: every wait returns, every take refuses. reason: short text, kept in the header; the first
+ * stays. For the raylet's thread. */
 void wr_pool_poison(wr_pool *pool, const char *reason);
 bool wr_pool_poisoned(const wr_pool *pool);
 

@@ -117,7 +117,7 @@ wr_status wr_proc_usable(const wr_proc *proc, wr_error *err) {
                        "this process was forked from one of the cluster: it can read what its parent "
                        "holds, but not call the engine");
     }
-    if ((wr_alert(proc->pool) & WR_ALERT_POISON) != 0) {
+    if ((WR_LOAD(&proc->pool->header->alert) & WR_ALERT_POISON) != 0) { /* and then the text is there */
         return WR_FAIL(err, WR_E_RAYLET_DIED, "the raylet of this node has stopped: %.*s", WR_REASON_MAX - 1,
                        proc->pool->header->reason);
     }
@@ -362,7 +362,7 @@ wr_status wr_proc_put(wr_proc *p, const wr_result *result, wr_handle *out, wr_er
     cell->nargs = 0;
     cell->block = 0;
     WR_STORE_RELAXED(&cell->deps, 0);
-    cell->result_kind = result->kind;
+    wr_cell_kind_set(cell, result->kind, false);
     cell->location = result->location;
     if (result->location == WR_AT_INLINE) {
         cell->result_bytes = (uint8_t)(result->bytes <= WR_INLINE_MAX ? result->bytes : WR_INLINE_MAX);
@@ -428,6 +428,7 @@ void wr_proc_trace(wr_proc *p, wr_handle handle, uint32_t function, uint32_t sta
     uint64_t tail = WR_LOAD_RELAXED(&p->slot->trace_tail);
     wr_a64 *record =
         (wr_a64 *)(void *)((uint8_t *)p->slot + p->pool->trace_at + 32 * (tail & (capacity - 1)));
+    atomic_thread_fence(memory_order_release); /* who reads a word of it sees the tail that has come here */
     WR_STORE_RELAXED(&record[0], handle);
     WR_STORE_RELAXED(&record[1], wr_clock_wall_us() * 1000);
     WR_STORE_RELAXED(&record[2], (uint64_t)state << 32 | function);

@@ -8,6 +8,7 @@ enum { CORE_EVERY = 16 };
 
 bool wr_port_wake_one(const wr_pool *pool, uint32_t port) {
     wr_slot_set *sleepers = &pool->ports[port].sleepers;
+    bool woken = false;
     for (uint32_t tries = 0; tries < WR_SLOT_MAX; tries++) { /* bounded: others set bits all the time */
         uint64_t summary = WR_LOAD_SEQ(&sleepers->summary);
         if (summary == 0) {
@@ -16,13 +17,17 @@ bool wr_port_wake_one(const wr_pool *pool, uint32_t port) {
         uint32_t w = (uint32_t)__builtin_ctzll(summary) % WR_SLOT_WORDS;
         uint64_t word = WR_LOAD_SEQ(&sleepers->words[w]);
         uint32_t slot = w * 64 + (word == 0 ? 0 : (uint32_t)__builtin_ctzll(word));
-        if (wr_slot_set_remove(sleepers, slot) &&
+        bool hid;
+        if (wr_slot_set_remove(sleepers, slot, &hid) &&
             slot < pool->geometry.slots) { /* an empty word: mends the summary */
             wr_bell_ring(&wr_slot_at(pool, slot)->bell);
-            return true;
+            woken = true;
+        }
+        if (woken && !hid) {
+            break; /* else another submitter may have seen nobody: one more looks for its task */
         }
     }
-    return false;
+    return woken;
 }
 
 /* A task has become visible: wakes a sleeper; without one, the raylet, if it asked for that. */
@@ -42,7 +47,7 @@ static void announce(wr_proc *p, wr_port *port, uint32_t number) {
 
 static wr_ring *ring_lookup(wr_proc *p, uint32_t port) {
     wr_proc_port *mine = &p->ports[port];
-    uint32_t number = WR_LOAD(&p->pool->ports[port].ring_of[p->index]);
+    uint32_t number = WR_LOAD_SEQ(&p->pool->ports[port].ring_of[p->index]); /* README, pair 1 */
     if (number == 0 || number > p->pool->geometry.rings) {
         return NULL;
     }
@@ -95,7 +100,7 @@ static bool ring_full(wr_proc *p, wr_proc_port *mine, wr_ring *ring, uint64_t ta
 wr_enqueued wr_proc_enqueue(wr_proc *p, uint32_t number, wr_handle handle) {
     wr_port *port = &p->pool->ports[number];
     uint16_t meant =
-        p->pool->cells[wr_index_of(handle)].port_generation; /* now: its line is a taker's soon */
+        wr_cell_port_generation(&p->pool->cells[wr_index_of(handle)]); /* now: its line is a taker's soon */
     wr_ring *ring = wr_proc_ring(p, number);
     if (WR_UNLIKELY(ring == NULL)) {
         return wr_port_passed_on(port, meant) ? WR_ENQUEUE_GONE : WR_ENQUEUE_NO_RING;
@@ -108,7 +113,8 @@ wr_enqueued wr_proc_enqueue(wr_proc *p, uint32_t number, wr_handle handle) {
     if (WR_UNLIKELY(tail % CORE_EVERY == 0)) { /* who waits for us wants to know where we are */
         wr_proc_publish_core(p);
     }
-    WR_STORE_RELAXED(&ring->at[tail & p->pool->ring_mask], handle);
+    /* Release: who finds it where an older handle lay sees the tail that has passed that one (actor_rewind). */
+    WR_STORE(&ring->at[tail & p->pool->ring_mask], handle);
     WR_STORE_SEQ(&ring->tail, tail + 1); /* before the looks at nonempty and sleepers: README, pair 1 */
     if (!wr_slot_set_has(&port->nonempty, p->index)) {
         wr_slot_set_add(&port->nonempty, p->index);
@@ -226,7 +232,7 @@ static bool head_ready(const wr_pool *pool, wr_ring *ring, bool actor) {
 }
 
 static wr_ring *ring_of(const wr_pool *pool, wr_port *port, uint32_t slot) {
-    uint32_t number = WR_LOAD(&port->ring_of[slot]);
+    uint32_t number = WR_LOAD_SEQ(&port->ring_of[slot]);
     return number != 0 && number <= pool->geometry.rings ? wr_ring_at(pool, number - 1) : NULL;
 }
 
@@ -248,7 +254,7 @@ bool wr_proc_look(wr_proc *p, uint32_t number, bool all) {
         }
         return false;
     }
-    uint32_t high = WR_LOAD(&pool->header->slot_high);
+    uint32_t high = WR_LOAD_SEQ(&pool->header->slot_high);
     for (uint32_t s = 0; s < high && s < pool->geometry.slots; s++) {
         wr_ring *ring = ring_of(pool, port, s);
         if (ring != NULL && head_ready(pool, ring, actor)) {

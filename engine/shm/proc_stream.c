@@ -37,6 +37,13 @@ static wr_status prepare(wr_proc *p, uint64_t index, wr_handle *out, wr_error *e
     return wr_proc_submit_uncounted(p, &spec, out, err);
 }
 
+/* README, pair 5: a producer that has just begun and waits must not be missed. */
+static bool runner_of(const wr_cell *cell, wr_handle generator, uint32_t *out_slot) {
+    uint64_t word = WR_LOAD_SEQ(&cell->ctl);
+    *out_slot = (uint32_t)(word >> 8) & 0xfff;
+    return wr_generation_of(word) == wr_generation_of(generator) && wr_state_of(word) == WR_CELL_RUNNING;
+}
+
 wr_status wr_proc_credit(wr_proc *p, wr_handle generator, uint64_t upto, wr_handle *out, uint32_t *out_count,
                          wr_error *err) {
     *out_count = 0;
@@ -66,14 +73,19 @@ wr_status wr_proc_credit(wr_proc *p, wr_handle generator, uint64_t upto, wr_hand
         return status;
     }
     WR_STORE_SEQ(ring.tail, tail);
-    uint32_t slot, epoch;
+    uint32_t slot;
     atomic_fetch_add_explicit(ring.bell, 1, memory_order_seq_cst);
-    if (wr_cell_runner(p->pool, generator, &slot, &epoch) && slot < p->pool->geometry.slots &&
+    if (runner_of(cell, generator, &slot) && slot < p->pool->geometry.slots &&
         WR_LOAD_SEQ(&wr_slot_at(p->pool, slot)->credit_waiters) != 0) {
         wr_futex_wake_all(ring.bell);
         atomic_store_explicit(&p->woke, true, memory_order_relaxed);
     }
     return *out_count != 0 ? WR_OK : status;
+}
+
+/* Its extents are orphaned. */
+static bool consumer_dead(const wr_pool *pool, wr_handle generator) {
+    return WR_LOAD(&pool->extents[wr_index_of(generator) >> pool->cells_shift]) == 0;
 }
 
 wr_status wr_proc_credit_claim(wr_proc *p, const wr_claim *generator, uint32_t lane, uint64_t index,
@@ -82,8 +94,8 @@ wr_status wr_proc_credit_claim(wr_proc *p, const wr_claim *generator, uint32_t l
     if (p->forked || !ring_of(p->pool, generator->block, &ring)) {
         return WR_E_CANCELLED;
     }
-    if (WR_LOAD(&p->pool->extents[wr_index_of(generator->handle) >> p->pool->cells_shift]) == 0) {
-        return WR_E_CANCELLED; /* the consumer is dead: its extents are orphaned */
+    if (consumer_dead(p->pool, generator->handle)) {
+        return WR_E_CANCELLED;
     }
     uint64_t tail = WR_LOAD_SEQ(ring.tail);
     if (index >= tail) {
@@ -94,16 +106,14 @@ wr_status wr_proc_credit_claim(wr_proc *p, const wr_claim *generator, uint32_t l
     }
     wr_handle handle = WR_LOAD(&ring.handles[index % ring.window]);
     const wr_cell *credit = wr_cell_at(p->pool, handle);
-    if (credit != NULL && credit->function != (uint32_t)index) {
+    if (credit != NULL && wr_cell_function(credit) != (uint32_t)index) {
         return WR_E_STATE; /* a replay: the consumer is writing later credits, and has not raised `tail` yet
                             */
     }
     wr_status status = wr_proc_claim(p, lane, handle, out);
     if (status == WR_E_STATE || status == WR_E_NOT_FOUND) {
-        const wr_cell *cell = wr_cell_at(p->pool, handle);
-        bool withdrawn = cell != NULL && (cell->result_kind & WR_WITHDRAWN) != 0 &&
-                         wr_cell_state_of(p->pool, handle) == WR_CELL_SEALED;
-        return withdrawn ? WR_E_CANCELLED : WR_E_STATE;
+        bool sealed = wr_cell_state_of(p->pool, handle) == WR_CELL_SEALED; /* and then the mark is there */
+        return sealed && wr_cell_withdrawn(credit) ? WR_E_CANCELLED : WR_E_STATE;
     }
     return status;
 }
@@ -115,7 +125,8 @@ void wr_proc_credit_wait(wr_proc *p, const wr_claim *generator, uint64_t index, 
     }
     uint32_t seen = WR_LOAD_SEQ(ring.bell);
     atomic_fetch_add_explicit(&p->slot->credit_waiters, 1, memory_order_seq_cst);
-    if (WR_LOAD_SEQ(ring.tail) <= index && (wr_alert(p->pool) & WR_ALERT_POISON) == 0) {
+    if (WR_LOAD_SEQ(ring.tail) <= index && !consumer_dead(p->pool, generator->handle) &&
+        (wr_alert(p->pool) & WR_ALERT_POISON) == 0) {
         wr_futex_wait(ring.bell, seen, timeout_ns < WR_SLEEP_MAX_NS ? timeout_ns : WR_SLEEP_MAX_NS);
     }
     atomic_fetch_sub_explicit(&p->slot->credit_waiters, 1, memory_order_seq_cst);

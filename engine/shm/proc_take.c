@@ -60,7 +60,7 @@ static bool claim_cell(wr_proc *p, uint32_t lane, wr_handle handle, uint32_t por
     uint64_t word = WR_LOAD(&cell->ctl);
     do {
         if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) != WR_CELL_READY ||
-            cell->port != port || cell->port_generation != port_generation) {
+            wr_cell_port(cell) != port || wr_cell_port_generation(cell) != port_generation) {
             return false;
         }
     } while (
@@ -117,6 +117,11 @@ static bool reserve(wr_proc *p, wr_port *port, uint32_t number, bool actor) {
     wr_ring *ring = wr_ring_at(pool, number);
     uint64_t head = WR_LOAD(&ring->head), tail = WR_LOAD(&ring->tail);
     while (head < tail) {
+        /* Behind the looks at both: a ring that went to another port since its number was read says so, or its head has
+         * moved past this one. What is taken out of another port's ring would stand in no ring. */
+        if (WR_UNLIKELY(WR_LOAD_RELAXED(&ring->port) != p->take_port)) {
+            return false;
+        }
         if (actor && wr_cell_state_of(pool, WR_LOAD(&ring->at[head & pool->ring_mask])) == WR_CELL_WAITING) {
             return false;
         }
@@ -147,7 +152,7 @@ static void looked_empty(wr_proc *p, wr_port *port, uint32_t slot, wr_ring *ring
         return;
     }
     p->empty_looks = 0;
-    wr_slot_set_remove(&port->nonempty, slot);
+    wr_slot_set_remove(&port->nonempty, slot, NULL);
     if (WR_LOAD_SEQ(&ring->head) < WR_LOAD_SEQ(&ring->tail)) { /* README, pair 4 */
         wr_slot_set_add(&port->nonempty, slot);
     }
@@ -158,7 +163,7 @@ static bool take_from(wr_proc *p, uint32_t lane, wr_port *port, uint32_t slot, b
     const wr_pool *pool = p->pool;
     uint32_t number = slot < pool->geometry.slots ? WR_LOAD(&port->ring_of[slot]) : 0;
     if (number == 0 || number > pool->geometry.rings) {
-        wr_slot_set_remove(&port->nonempty, slot); /* no such ring: a stale bit */
+        wr_slot_set_remove(&port->nonempty, slot, NULL); /* no such ring: a stale bit */
         return false;
     }
     while (reserve(p, port, number - 1, actor)) {
@@ -246,7 +251,7 @@ static bool steal_from(wr_proc *p, uint32_t port, uint32_t slot, uint32_t lane, 
             continue;
         }
         if (out == NULL) {
-            return wr_cell_at(pool, handle)->port == port;
+            return wr_cell_port(wr_cell_at(pool, handle)) == port;
         }
         if (claim_cell(p, lane, handle, port, p->take_generation, out)) {
             return true;
@@ -356,7 +361,7 @@ wr_status wr_proc_claim(wr_proc *p, uint32_t lane, wr_handle handle, wr_claim *o
 /* ---- Seal ---- */
 
 static void write_result(wr_cell *cell, const wr_result *result, bool withdrawn) {
-    cell->result_kind = (uint8_t)(result->kind | (withdrawn ? WR_WITHDRAWN : 0));
+    wr_cell_kind_set(cell, result->kind, withdrawn);
     cell->location = result->location;
     if (result->location == WR_AT_INLINE) {
         cell->result_bytes = (uint8_t)(result->bytes <= WR_INLINE_MAX ? result->bytes : WR_INLINE_MAX);

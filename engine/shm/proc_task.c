@@ -225,12 +225,12 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
     cell->nargs = WR_LINKS_IN_BLOCK;
     cell->attempt = 0;
     cell->max_retries = 0;
-    cell->port_generation = 0;
+    wr_cell_port_generation_set(cell, 0);
     cell->location = WR_AT_INLINE;
     cell->result_bytes = 0;
     cell->block = plan_of.block;
-    cell->function = 0;
-    cell->port = WR_PORT_JOIN;
+    __atomic_store_n(&cell->function, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&cell->port, WR_PORT_JOIN, __ATOMIC_RELAXED);
     cell->arg_bytes = 0;
     WR_STORE_RELAXED(&cell->deps, 0);
     WR_STORE_RELAXED(&cell->pending, 1ull << GUARD | ((1ull << children) - 1));
@@ -368,16 +368,16 @@ static inline void copy_bytes(uint8_t *to, const void *from, uint32_t n) {
 static void fill(const wr_proc *p, wr_cell *cell, const wr_task_spec *spec) {
     cell->result_bytes = 0;
     cell->location = WR_AT_INLINE;
-    cell->port_generation =
-        (uint16_t)(spec->generation != 0        ? spec->generation
-                   : spec->port == WR_PORT_NONE ? 0
-                                                : WR_LOAD_RELAXED(&p->pool->ports[spec->port].generation));
+    wr_cell_port_generation_set(
+        cell, (uint16_t)(spec->generation != 0        ? spec->generation
+                         : spec->port == WR_PORT_NONE ? 0
+                                                      : WR_LOAD_RELAXED(&p->pool->ports[spec->port].generation)));
     cell->attempt = 0;
     cell->max_retries = spec->max_retries;
     cell->nargs = (uint8_t)(spec->ref_count <= WR_CELL_LINKS ? spec->ref_count : WR_LINKS_IN_BLOCK);
     cell->block = spec->block;
-    cell->function = spec->function;
-    cell->port = spec->port;
+    __atomic_store_n(&cell->function, spec->function, __ATOMIC_RELAXED);
+    __atomic_store_n(&cell->port, spec->port, __ATOMIC_RELAXED);
     cell->flags = spec->flags;
     cell->arg_bytes = spec->block != 0 ? 0 : spec->arg_bytes;
     WR_STORE_RELAXED(&cell->deps, 0);

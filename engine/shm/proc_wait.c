@@ -301,6 +301,20 @@ wr_status wr_proc_wait_many(wr_proc *p, const wr_handle *handles, uint32_t count
 
 /* ---- A taker with nothing to do ---- */
 
+/* The last thread of this process that idled takes its bit away, unless another came meanwhile: that one looks again. */
+static void sleep_ends(wr_proc *p, uint32_t port) {
+    wr_slot_set *sleepers = &p->pool->ports[port].sleepers;
+    bool hid;
+    wr_slot_set_remove(sleepers, p->index, &hid);
+    if (hid) {
+        wr_port_wake_one(p->pool, port); /* a submitter may have seen nobody */
+    }
+    if (WR_LOAD_SEQ(&p->idlers) != 0) {
+        wr_slot_set_add(sleepers, p->index);
+        wr_bell_ring(&p->slot->bell);
+    }
+}
+
 void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
     if (p->forked) {
         return;
@@ -330,6 +344,6 @@ void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
         sleep_nowhere(p, &slot->bell, seen, WR_SLEEP_MAX_NS);
     }
     if (takes && atomic_fetch_sub_explicit(&p->idlers, 1, memory_order_seq_cst) == 1) {
-        wr_slot_set_remove(&pool->ports[port].sleepers, p->index);
+        sleep_ends(p, port);
     }
 }

@@ -236,7 +236,7 @@ static void two_more_looks(void) {
 static void bit_cleared(void) { /* WORKER saw an empty ring and cleared its bit; in between a task came, whose
                                    submitter saw the bit */
     kill_submit_id(DRIVER, 10);
-    wr_slot_set_remove(&world->pool->ports[world->port].nonempty, world->slot[DRIVER]);
+    wr_slot_set_remove(&world->pool->ports[world->port].nonempty, world->slot[DRIVER], NULL);
     world->resubmit = false;
 }
 

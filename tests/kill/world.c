@@ -480,7 +480,7 @@ static uint16_t port_of(kill_who who) {
 }
 
 bool kill_take(kill_who who, wr_claim *out) {
-    wr_slot_set_remove(&world->pool->ports[port_of(who)].sleepers, world->slot[who]);
+    wr_slot_set_remove(&world->pool->ports[port_of(who)].sleepers, world->slot[who], NULL);
     return wr_proc_take(world->proc[who], 0, out);
 }
 

@@ -495,6 +495,22 @@ TEST_F(Keeper, AListThatALivingSealerWalksIsNotWalkedByTheReaperToo) {
     EXPECT_EQ("", node.AtRest(All()));
 }
 
+TEST_F(Keeper, ATakerTakesNothingOutOfARingThatWentToAnotherPort) {
+    const uint16_t other = node.Port();
+    node.Ring(other, *a);
+    wr_handle h = a->Submit(other, 0, 1);
+    const uint32_t old = wr_test_point_ring(node.pool, other, a->slot(), 0);
+    wr_test_point_ring(node.pool, other, a->slot(), old);
+    const uint32_t mine =
+        wr_test_point_ring(node.pool, port, a->slot(), old); // b read it before the ring changed hands
+    EXPECT_EQ(0, b->Work());
+    wr_test_point_ring(node.pool, port, a->slot(), mine);
+    node.Assign(other, *c);
+    EXPECT_EQ(1, c->Work()) << "it was taken out of its ring, and not run";
+    a->Unref(h);
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
 TEST_F(Keeper, AHintThatTheDeadLostIsRaisedAgain) {
     wr_handle h = a->Submit(port, 0, 1);
     wr_test_lose_hint(node.pool, port, a->slot());

@@ -50,8 +50,15 @@ void wr_test_event(wr_proc *proc, uint32_t type, uint64_t handle) {
     wr_proc_emit(proc, (wr_event_type)type, handle);
 }
 
+uint32_t wr_test_point_ring(wr_pool *pool, uint16_t port, uint32_t slot, uint32_t ring) {
+    uint32_t was = WR_LOAD(&pool->ports[port].ring_of[slot]);
+    WR_STORE(&pool->ports[port].ring_of[slot], ring);
+    wr_slot_set_add(&pool->ports[port].nonempty, slot);
+    return was;
+}
+
 void wr_test_lose_hint(wr_pool *pool, uint16_t port, uint32_t slot) {
-    wr_slot_set_remove(&pool->ports[port].nonempty, slot);
+    wr_slot_set_remove(&pool->ports[port].nonempty, slot, NULL);
 }
 
 void wr_test_outlive_port(wr_pool *pool, wr_handle handle) {

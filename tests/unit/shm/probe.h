@@ -12,6 +12,8 @@ void wr_test_seal_without_walk(wr_proc *proc, wr_handle handle);
  */
 void wr_test_scribble(wr_pool *pool, uint32_t slot, uint64_t random);
 void wr_test_event(wr_proc *proc, uint32_t type, uint64_t handle);
+/* Names another ring (+ 1) in the port's table, as one sees it who read the table long ago. Returns what stood there. */
+uint32_t wr_test_point_ring(wr_pool *pool, uint16_t port, uint32_t slot, uint32_t ring);
 /* Forgets the hint that a ring is not empty. */
 void wr_test_lose_hint(wr_pool *pool, uint16_t port, uint32_t slot);
 /* The task was submitted to the opening before the present one of its port, and stands in its ring all the same. */
