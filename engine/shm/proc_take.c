@@ -88,6 +88,17 @@ static void prefetch_cell(const wr_pool *pool, wr_handle handle) {
 
 /* ---- Reservations ---- */
 
+/* An actor's: its one taker sets the head back to what it has not begun. Not if the ring's submitter has died and the ring
+ * gone to another: that one would wait behind a call of this actor. */
+static void give_head_back(wr_proc *p) {
+    wr_ring *ring = p->reserved_ring;
+    uint64_t end = p->reserved_end;
+    if (WR_LOAD(&ring->port) == p->take_port && WR_LOAD(&ring->slot) == p->reserved_slot) {
+        WR_CAS(&ring->head, &end, p->reserved_at);
+    }
+    p->reserved_end = p->reserved_at;
+}
+
 /* Claims the next READY cell of the reserved range. false: the range is used up, or an actor's head waits. */
 static bool take_reserved(wr_proc *p, uint32_t lane, bool actor, wr_claim *out) {
     const wr_pool *pool = p->pool;
@@ -99,8 +110,7 @@ static bool take_reserved(wr_proc *p, uint32_t lane, bool actor, wr_claim *out) 
                           WR_LOAD_RELAXED(&ring->at[(p->reserved_at + PREFETCH_AHEAD) & pool->ring_mask]));
         }
         if (actor && wr_cell_state_of(pool, handle) == WR_CELL_WAITING) { /* in order: it blocks its ring */
-            WR_STORE(&ring->head, p->reserved_at);
-            p->reserved_end = p->reserved_at;
+            give_head_back(p);
             return false;
         }
         p->reserved_at++;
@@ -112,7 +122,7 @@ static bool take_reserved(wr_proc *p, uint32_t lane, bool actor, wr_claim *out) 
 }
 
 /* Reserves what may be taken at once from the ring. false: it is empty. */
-static bool reserve(wr_proc *p, wr_port *port, uint32_t number, bool actor) {
+static bool reserve(wr_proc *p, wr_port *port, uint32_t slot, uint32_t number, bool actor) {
     const wr_pool *pool = p->pool;
     wr_ring *ring = wr_ring_at(pool, number);
     uint64_t head = WR_LOAD(&ring->head), tail = WR_LOAD(&ring->tail);
@@ -134,6 +144,7 @@ static bool reserve(wr_proc *p, wr_port *port, uint32_t number, bool actor) {
         if (WR_CAS(&ring->head, &head, head + n)) {
             wr_proc_publish_core(p);
             p->reserved_ring = ring;
+            p->reserved_slot = slot;
             p->reserved_at = head;
             p->reserved_end = head + n;
             for (uint64_t k = 0; k < n && k < PREFETCH_AHEAD; k++) {
@@ -166,7 +177,7 @@ static bool take_from(wr_proc *p, uint32_t lane, wr_port *port, uint32_t slot, b
         wr_slot_set_remove(&port->nonempty, slot, NULL); /* no such ring: a stale bit */
         return false;
     }
-    while (reserve(p, port, number - 1, actor)) {
+    while (reserve(p, port, slot, number - 1, actor)) {
         if (take_reserved(p, lane, actor, out)) {
             return true;
         }
@@ -286,9 +297,8 @@ bool wr_proc_can_steal(wr_proc *p, uint32_t port) {
 /* Hands on what is reserved and not begun, before this process turns to another port or blocks. */
 void wr_proc_release_reserved(wr_proc *p) {
     if (!wr_port_valid(p->pool, p->take_port) || WR_LOAD_RELAXED(&p->pool->ports[p->take_port].actor) != 0) {
-        if (p->reserved_at != p->reserved_end) { /* an actor's: only its one taker may move the head */
-            WR_STORE(&p->reserved_ring->head, p->reserved_at);
-            p->reserved_end = p->reserved_at;
+        if (p->reserved_at != p->reserved_end) {
+            give_head_back(p);
         }
         return;
     }

@@ -511,6 +511,37 @@ TEST_F(Keeper, ATakerTakesNothingOutOfARingThatWentToAnotherPort) {
     EXPECT_EQ("", node.AtRest(All()));
 }
 
+TEST_F(Keeper, AnActorGivesNothingBackToARingThatWentToAnotherCaller) {
+    const uint16_t others = node.Port(true);
+    auto z = node.Open();
+    node.Assign(others, *z);
+    wr_handle late = c->Submit(port, 0, 1), first = a->Submit(calls, 0, 2),
+              second = a->SubmitRefs(calls, 1, {late});
+    wr_claim claim;
+    ASSERT_TRUE(x->Take(&claim)); // and has reserved the second, which waits
+    EXPECT_EQ(first, claim.handle);
+    wr_proc_borrow(c->get(), second);
+    node.Pass();
+    node.Kill(&a);
+    auto y = node.Open();
+    node.Ring(port, *y);
+    node.Ring(others, *y); // the dead one's at calls
+    wr_handle h = y->Submit(others, 0, 3);
+    x->Run(claim);
+    EXPECT_FALSE(x->Take(&claim));
+    EXPECT_EQ(1, z->Work()) << "its head went back to another actor's call, which waits";
+    EXPECT_EQ(1, b->Work());
+    EXPECT_EQ(1, x->Work());
+    EXPECT_EQ(WR_CELL_SEALED, c->State(second));
+    c->Unref(late);
+    c->Unref(second);
+    y->Unref(h);
+    auto all = All();
+    all.push_back(y.get());
+    all.push_back(z.get());
+    EXPECT_EQ("", node.AtRest(all));
+}
+
 TEST_F(Keeper, AHintThatTheDeadLostIsRaisedAgain) {
     wr_handle h = a->Submit(port, 0, 1);
     wr_test_lose_hint(node.pool, port, a->slot());
