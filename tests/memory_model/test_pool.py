@@ -6,6 +6,7 @@ from __future__ import annotations
 import pathlib
 import re
 
+import inventory
 import pytest
 import report
 from litmus import Litmus, weakest
@@ -68,3 +69,12 @@ def test_the_code_stands_where_the_program_says(litmus: Litmus, name: str) -> No
 def test_the_table_of_the_readme_is_that_of_the_programs() -> None:
     """`python tests/memory_model/report.py` prints it."""
     assert report.table() in pathlib.Path(__file__).with_name("README.md").read_text()
+
+
+def test_every_atomic_word_stands_in_the_readme_with_its_accesses() -> None:
+    """`python tests/memory_model/inventory.py` prints them: a new one needs a program, or a reason."""
+    text = pathlib.Path(__file__).with_name("README.md").read_text()
+    listed = set(
+        re.findall(r"^\| `([a-z_.]+)` \| ((?:load|store|rmw)[^|]*) \|", text, flags=re.MULTILINE)
+    )
+    assert {(word, ", ".join(sorted(how))) for word, how in inventory.words().items()} == listed

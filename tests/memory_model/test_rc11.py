@@ -135,6 +135,24 @@ def test_independent_readers_of_independent_writers() -> None:
     assert not disagree(ACQ, SC)
 
 
+def test_read_to_write_causality_needs_both_fences() -> None:
+    def lost(first: Order, second: Order) -> bool:
+        a = thread(Store("x", 1, RLX))
+        b = thread(Load("x", RLX), Fence(first), Load("y", RLX))
+        c = thread(Store("y", 1, RLX), Fence(second), Load("x", RLX))
+        return ((), (1, 0), (0,)) in results(a, b, c)
+
+    assert not lost(SC, SC)
+    assert lost(ACQ_REL, SC)
+    assert lost(SC, ACQ_REL)
+
+
+def test_a_fence_stands_against_seq_cst_accesses() -> None:
+    a = thread(Store("x", 1, SC), Load("y", SC))
+    b = thread(Store("y", 1, RLX), Fence(SC), Load("x", RLX))
+    assert ((0,), (0,)) not in results(a, b)
+
+
 def test_two_writes_each() -> None:
     def crossed(order: Order) -> bool:
         a = thread(Store("x", 1, order), Store("y", 2, order))
