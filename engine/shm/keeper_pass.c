@@ -408,8 +408,8 @@ void wr_keeper_requeue(wr_keeper *k, wr_handle handle) {
     if (port >= k->pool->geometry.ports) {
         return;
     }
-    if (!k->ports[port].open ||
-        wr_cell_port_generation(&k->pool->cells[wr_index_of(handle)]) != (uint16_t)k->ports[port].generation) {
+    if (!k->ports[port].open || wr_cell_port_generation(&k->pool->cells[wr_index_of(handle)]) !=
+                                    (uint16_t)k->ports[port].generation) {
         wr_proc_fail_gone(k->self, handle);
         return;
     }

@@ -70,8 +70,8 @@ struct wr_proc {
     /* Taking. */
     uint32_t take_port, rotation, empty_looks, idle_looks;
     uint16_t take_generation; /* of take_port, as the present look found it */
-    uint32_t reserved_slot; /* whose ring it was */
-    wr_ring *reserved_ring; /* the range [reserved_at, reserved_end) is reserved and not begun */
+    uint32_t reserved_slot;   /* whose ring it was */
+    wr_ring *reserved_ring;   /* the range [reserved_at, reserved_end) is reserved and not begun */
     uint64_t reserved_at, reserved_end;
 
     /* Events. */

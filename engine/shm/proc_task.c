@@ -368,10 +368,11 @@ static inline void copy_bytes(uint8_t *to, const void *from, uint32_t n) {
 static void fill(const wr_proc *p, wr_cell *cell, const wr_task_spec *spec) {
     cell->result_bytes = 0;
     cell->location = WR_AT_INLINE;
-    wr_cell_port_generation_set(
-        cell, (uint16_t)(spec->generation != 0        ? spec->generation
-                         : spec->port == WR_PORT_NONE ? 0
-                                                      : WR_LOAD_RELAXED(&p->pool->ports[spec->port].generation)));
+    wr_cell_port_generation_set(cell,
+                                (uint16_t)(spec->generation != 0 ? spec->generation
+                                           : spec->port == WR_PORT_NONE
+                                               ? 0
+                                               : WR_LOAD_RELAXED(&p->pool->ports[spec->port].generation)));
     cell->attempt = 0;
     cell->max_retries = spec->max_retries;
     cell->nargs = (uint8_t)(spec->ref_count <= WR_CELL_LINKS ? spec->ref_count : WR_LINKS_IN_BLOCK);

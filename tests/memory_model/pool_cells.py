@@ -644,12 +644,14 @@ TAKEN_BACK = Litmus(
         "mark": store(
             RLX,
             "layout.h",
-            "__atomic_store_n(&cell->withdrawn, withdrawn ? 1 : 0, __ATOMIC_RELAXED)",
+            "__atomic_store_n(&cell->result_kind, (uint8_t)(kind | (withdrawn ? WR_WITHDRAWN : 0)), __ATOMIC_RELAXED)",
         ),
         "seal": SEAL,
         "state seen": CELL_STATE,
         "mark seen": load(
-            RLX, "layout.h", "__atomic_load_n(&cell->withdrawn, __ATOMIC_RELAXED) != 0"
+            RLX,
+            "layout.h",
+            "(__atomic_load_n(&cell->result_kind, __ATOMIC_RELAXED) & WR_WITHDRAWN) != 0",
         ),
     },
     threads=_taken_back(True),

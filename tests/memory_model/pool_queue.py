@@ -480,6 +480,51 @@ ACTOR = Litmus(
 )
 
 
+# ---- A port that is closed ----
+
+
+def _closed(looks_again: bool) -> Callable[[Orders], list[Thread]]:
+    def threads(o: Orders) -> list[Thread]:
+        def submitter() -> Run:
+            """True: it ends its call itself."""
+            yield Store("tail", 1, o["tail"])
+            return looks_again and (yield Load("generation", o["generation seen"])) != 1
+
+        def keeper() -> Run:
+            """True: it finds the call, and ends it."""
+            yield Store("generation", 2, o["generation"])
+            return (yield Load("tail", o["tail looked at"])) == 1
+
+        return [submitter, keeper]
+
+    return threads
+
+
+CLOSED = Litmus(
+    name="pair 6: a port that is closed",
+    claim="a call that is queued while its port is closed is ended by its submitter or by the close",
+    sites={
+        "tail": QUEUE_SITES["tail"],
+        "generation seen": load(
+            SC, "layout.h", "port_generation != (uint16_t)WR_LOAD_SEQ(&port->generation)"
+        ),
+        "generation": store(
+            SC,
+            "keeper_port.c",
+            "WR_STORE_SEQ(&k->pool->ports[n].generation, port->generation);",
+        ),
+        "tail looked at": load(
+            SC, "keeper_port.c", "mask = k->pool->ring_mask, tail = WR_LOAD_SEQ(&ring->tail)"
+        ),
+    },
+    threads=_closed(True),
+    holds=lambda o: any(o.returned),
+    reaches=lambda o: o.returned == (True, True),
+    init={"generation": 1},
+    wrong={"the submitter does not look again": _closed(False)},
+)
+
+
 # ---- Hints: the bit of a ring, and the summary of a set ----
 
 
@@ -671,6 +716,7 @@ ALL = [
     NEW_RING,
     NEW_SLOT,
     ACTOR,
+    CLOSED,
     EMPTY,
     SET,
     HIDDEN,
