@@ -56,6 +56,8 @@
  * why              handle i -> text s (what an object that is not there waits for, to follow its name), function i
  *                  (number, or method), name? s (of the function), actor_id? b, class_name? s (of a call)
  *                  Fails: NOT_FOUND (no such object)
+ * holders          -> holders l of m {pid i, what s (driver, worker or an actor's class), bytes i (of the heap)},
+ *                  of_the_dead i (bytes)
  * pg_create        bundles l of m, strategy s, name? s, lifetime? s -> pg b, ready i (a handle: sealed when all is
  *                  reserved; the raylet's object, counted for the caller)
  * pg_remove        pg b -> nothing      pg_get name s -> pg b, ready i      pg_table pg? b -> groups l of m

@@ -281,9 +281,10 @@ static wr_status no_cells(wr_proc *p, wr_error *err) {
                        "no cell is free, and the raylet did not answer for %lu ms",
                        (unsigned long)(p->patience_ns / 1000000));
     }
-    wr_status full = WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
-                             "no cell is free: all %u cells of the pool (objects and tasks) are in use",
-                             p->pool->cell_count);
+    wr_status full =
+        WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
+                "no cell is free, after %.1f s: all %u cells of the pool (objects and tasks) are in use",
+                (double)p->patience_ns / 1e9, p->pool->cell_count);
     wr_error_hint(err, "drop references that are no longer needed, or submit fewer tasks at once");
     return full;
 }

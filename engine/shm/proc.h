@@ -173,7 +173,8 @@ void wr_pool_counters(const wr_pool *pool, uint32_t slot, wr_proc_counters *out)
 
 /* ---- Heap [books]: extents leased by the raylet, sub-allocated here ---- */
 /* A block of at least `bytes` (multiple of 64, wr_block_size): *out is its offset. Fills in nothing. Waits for extents up to
- * 10 s. Fails: OBJECT_STORE_FULL (text: asked, largest free run, used, capacity, what to do), RAYLET_DIED, STATE. */
+ * 10 s. Fails: OBJECT_STORE_FULL (text: asked by whom, how long it waited, largest free run, used,
+ * capacity; hint: what to do), RAYLET_DIED, STATE. */
 WR_MUST_USE wr_status wr_proc_heap_alloc(wr_proc *proc, uint64_t bytes, uint64_t *out, wr_error *err);
 void wr_proc_heap_free(wr_proc *proc, uint64_t offset); /* own block that no cell ever named */
 

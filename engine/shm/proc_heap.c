@@ -269,15 +269,24 @@ static bool ask(wr_proc *p, uint32_t units) {
 
 static bool evict_run(wr_proc *p);
 
-static wr_status full(wr_proc *p, uint64_t bytes, wr_error *err) {
-    const wr_pool_header *header = p->pool->header;
-    uint64_t leased = WR_LOAD_RELAXED(&((wr_pool_header *)(uintptr_t)header)->heap_leased);
-    uint64_t largest = WR_LOAD_RELAXED(&((wr_pool_header *)(uintptr_t)header)->heap_largest);
-    wr_status status = WR_FAIL(
-        err, WR_E_OBJECT_STORE_FULL,
-        "the object store is full: %lu bytes asked, largest free run %lu bytes, %lu of %lu bytes in use",
-        (unsigned long)bytes, (unsigned long)largest, (unsigned long)leased,
-        (unsigned long)p->pool->heap_bytes);
+static wr_status too_small(const wr_proc *p, uint64_t bytes, wr_error *err) {
+    wr_status status =
+        WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
+                "the object store is too small: %lu bytes asked by pid %u, and it has %lu in all",
+                (unsigned long)bytes, WR_LOAD_RELAXED(&p->slot->pid), (unsigned long)p->pool->heap_bytes);
+    wr_error_hint(err, "start the node with a larger object_store_memory, or put the value in pieces");
+    return status;
+}
+
+static wr_status full(const wr_proc *p, uint64_t bytes, uint64_t waited_ns, wr_error *err) {
+    wr_pool_header *header = p->pool->header;
+    wr_status status =
+        WR_FAIL(err, WR_E_OBJECT_STORE_FULL,
+                "the object store is full: %lu bytes asked by pid %u, which waited %.1f s for room; "
+                "largest free run %lu bytes, %lu of %lu bytes in use",
+                (unsigned long)bytes, WR_LOAD_RELAXED(&p->slot->pid), (double)waited_ns / 1e9,
+                (unsigned long)WR_LOAD_RELAXED(&header->heap_largest),
+                (unsigned long)WR_LOAD_RELAXED(&header->heap_leased), (unsigned long)p->pool->heap_bytes);
     wr_error_hint(err,
                   "drop references to large objects, or start the node with a larger object_store_memory");
     return status;
@@ -287,7 +296,7 @@ static wr_status full(wr_proc *p, uint64_t bytes, wr_error *err) {
 static wr_status lease(wr_proc *p, uint32_t units, uint64_t bytes, uint32_t *out, wr_error *err) {
     wr_heap *h = p->heap;
     if (units > h->units) {
-        return full(p, bytes, err);
+        return too_small(p, bytes, err);
     }
     WR_TRY(wr_proc_usable(p, err));
     h->waiting_units = units;
@@ -311,7 +320,9 @@ static wr_status lease(wr_proc *p, uint32_t units, uint64_t bytes, uint32_t *out
         *out = h->arrived_first;
         return WR_OK;
     }
-    return status == WR_E_TIMEOUT || status == WR_E_OBJECT_STORE_FULL ? full(p, bytes, err) : status;
+    return status == WR_E_TIMEOUT || status == WR_E_OBJECT_STORE_FULL
+               ? full(p, bytes, wr_clock_ns() - wait.began_ns, err)
+               : status;
 }
 
 static wr_status pages_get(wr_proc *p, uint32_t n, uint64_t bytes, uint32_t *out, wr_error *err) {
@@ -539,7 +550,7 @@ static wr_status large_alloc(wr_proc *p, uint64_t bytes, uint64_t *out, wr_error
     uint64_t units = pages / UNIT_PAGES;
     uint32_t tail = (uint32_t)(pages % UNIT_PAGES), first;
     if (units + 1 > h->units) {
-        return full(p, bytes, err);
+        return too_small(p, bytes, err);
     }
     WR_TRY(lease(p, (uint32_t)units + (tail != 0), bytes, &first, err));
     h->unit[first] = (heap_unit){.mode = UNIT_RUN, .units = (uint32_t)units, .tail_pages = (uint8_t)tail};
@@ -588,7 +599,7 @@ wr_status wr_proc_heap_alloc(wr_proc *p, uint64_t bytes, uint64_t *out, wr_error
     } else if (bytes <= p->pool->heap_bytes) {
         status = large_alloc(p, bytes, out, err);
     } else {
-        return full(p, bytes, err);
+        return too_small(p, bytes, err);
     }
     h->live_blocks += status == WR_OK;
     return status;

@@ -15,7 +15,7 @@ from whipray._private import record
 
 OPS = (
     "class_open port_open function_export function_get actor_create actor_find actor_list actor_state "
-    "actor_kill assignment actor_ready cancel cancels why pg_create pg_remove pg_get pg_wait pg_table "
+    "actor_kill assignment actor_ready cancel cancels why holders pg_create pg_remove pg_get pg_wait pg_table "
     "kv_put kv_get kv_del kv_exists kv_list nodes resources jobs actors workers status counters "
     "task_events fork_done fork_failed fork_exited fork_next log_poll hello no_such_op"
 ).split()

@@ -1,4 +1,4 @@
-/* Op "why": what an object that is not there waits for, in words. */
+/* What errors tell: what an object that is not there waits for; who holds the store. */
 #include "raylet/shell/shell.h"
 
 #include <stdio.h>
@@ -105,4 +105,38 @@ static wr_status why(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_
     return WR_OK;
 }
 
-const shell_op shell_ops_why[] = {{"why", why, true}, {NULL, NULL, false}};
+/* Who holds the heap: processes that have some of it, and what the dead left. */
+static wr_status holders(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
+                         wr_error *err) {
+    (void)conn, (void)request, (void)body, (void)err;
+    wr_keeper_stats stats;
+    wr_keeper_stats_of(sh->keeper, &stats);
+    wr_record_int(&sh->w, "of_the_dead", (int64_t)stats.heap_orphaned);
+    wr_record_list_begin(&sh->w, "holders");
+    for (const shell_conn *c = sh->conns; c != NULL; c = c->next) {
+        wr_slot_info slot;
+        if (c->slot == 0) {
+            continue;
+        }
+        wr_keeper_slot_info(sh->keeper, c->slot, &slot);
+        if (slot.heap_bytes_held == 0) {
+            continue;
+        }
+        wr_core_worker_info info;
+        wr_core_actor_info actor;
+        const bool of_actor = c->kind == 2 && wr_raylet_core_worker_info(sh->core, c->worker, &info) &&
+                              wr_raylet_core_actor_info(sh->core, info.actor, &actor);
+        wr_record_map_begin(&sh->w, NULL);
+        wr_record_int(&sh->w, "pid", c->pid);
+        wr_record_string(&sh->w, "what",
+                         of_actor       ? actor.spec->class_name
+                         : c->kind == 1 ? "driver"
+                                        : "worker");
+        wr_record_int(&sh->w, "bytes", (int64_t)slot.heap_bytes_held);
+        wr_record_map_end(&sh->w);
+    }
+    wr_record_list_end(&sh->w);
+    return WR_OK;
+}
+
+const shell_op shell_ops_why[] = {{"why", why, true}, {"holders", holders, true}, {NULL, NULL, false}};

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import re
@@ -82,6 +83,29 @@ def _cancelled(text: str) -> BaseException:
     return ex.TaskCancelledError(error_message=text)
 
 
+_ASKED_BY: Final = re.compile(r"the object store is full: \d+ bytes asked by pid (\d+),")
+HOLDERS_SHOWN: Final = 4
+
+
+def _store_full(text: str) -> BaseException:
+    """The error of a full store; in the process that met it, with those who hold most of it."""
+    asked = _ASKED_BY.match(text)
+    if asked is not None and int(asked.group(1)) == os.getpid():
+        with contextlib.suppress(Exception):  # the raylet may have no time for this
+            text += f". It is held by {_holders()}"
+    return ex.ObjectStoreFullError(text)
+
+
+def _holders() -> str:
+    from whipray._private import session as sessions
+
+    reply = sessions.call("holders", WHY_SECONDS)
+    found = [(int(one["bytes"]), f"{one['what']} pid {one['pid']}") for one in reply["holders"]]
+    found.append((int(reply["of_the_dead"]), "processes that have ended"))
+    largest = sorted((one for one in found if one[0] > 0), reverse=True)[:HOLDERS_SHOWN]
+    return ", ".join(f"{who}: {size} bytes" for size, who in largest)
+
+
 _BY_STATUS: Final[dict[str, Callable[[str], BaseException]]] = {
     "INVALID": ValueError,
     "TYPE": TypeError,
@@ -95,7 +119,7 @@ _BY_STATUS: Final[dict[str, Callable[[str], BaseException]]] = {
     "DENIED": PermissionError,
     "STATE": ex.RaySystemError,
     "CANCELLED": _cancelled,
-    "OBJECT_STORE_FULL": ex.ObjectStoreFullError,
+    "OBJECT_STORE_FULL": _store_full,
     "OBJECT_LOST": _lost(ex.ObjectLostError),
     "OWNER_DIED": _lost(ex.OwnerDiedError),
     "OBJECT_FREED": _lost(ex.ObjectFreedError),

@@ -175,6 +175,10 @@ class Node:
             tail = _tail(log) or _tail(self.session_dir / "logs" / "raylet.out")
             self.stop()
             reason = said.removeprefix("ERROR").strip() or "it ended before it was ready"
+            if reason.startswith(
+                "object_store_memory: "
+            ):  # an argument that does not suit this machine
+                raise ValueError(reason)
             raise RaySystemError(
                 f"the cluster could not be started: {reason}"
                 + (f"\nits last lines in {log}:\n{tail}" if tail else "")

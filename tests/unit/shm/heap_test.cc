@@ -156,7 +156,8 @@ TEST_F(Heap, AFullStoreIsATypedErrorWithFigures) {
         blocks.push_back(offset);
     }
     EXPECT_EQ(WR_E_OBJECT_STORE_FULL, s);
-    for (const char *figure : {"1048576 bytes asked", "largest free run", "of 16777216 bytes in use"}) {
+    for (const char *figure : {"1048576 bytes asked by pid", "which waited 0.0 s for room",
+                               "largest free run", "of 16777216 bytes in use"}) {
         EXPECT_NE(nullptr, strstr(err.text, figure)) << err.text;
     }
     EXPECT_NE('\0', err.hint[0]);
@@ -168,6 +169,7 @@ TEST_F(Heap, AFullStoreIsATypedErrorWithFigures) {
     uint64_t began = wr_clock_ns();
     EXPECT_EQ(WR_E_OBJECT_STORE_FULL, wr_proc_heap_alloc(a->get(), 1ull << 40, &offset, &err));
     EXPECT_LT(wr_clock_ns() - began, 1000000000u) << "what can never fit fails at once";
+    EXPECT_NE(nullptr, strstr(err.text, "it has 16777216 in all")) << err.text;
     wr_proc_heap_free(a->get(), blocks.back()); // room again
     blocks.pop_back();
     blocks.push_back(Alloc(a.get(), 1 << 20));
