@@ -220,41 +220,73 @@ def test_log_files(program):
 
 
 INTERRUPTED = """
-    import os, signal, threading, time, ray
-    ray.init(num_cpus=1, include_dashboard=False)
+    import asyncio, os, signal, threading, time
+    import ray
+    from ray.util.placement_group import placement_group
 
-    @ray.remote
+    ray.init(num_cpus=2, include_dashboard=False)
+
+    @ray.remote(num_cpus=0)
     def stuck():
         while True:
             time.sleep(0.01)
+
+    @ray.remote(num_cpus=0)
+    def silent():
+        while True:
+            time.sleep(0.01)
+        yield 1
 
     @ray.remote(num_cpus=0)
     def quick():
         return "usable"
 
     ref = stuck.remote()
+    items = silent.options(num_returns="streaming").remote()
+    group = placement_group([{"CPU": 1000}])
+
+    async def await_it():
+        await ref
+
+    waits = {
+        "get": lambda: ray.get(ref),
+        "get_timeout": lambda: ray.get(ref, timeout=60),
+        "get_list": lambda: ray.get([ref, quick.remote()]),
+        "wait": lambda: ray.wait([ref]),
+        "wait_both": lambda: ray.wait([ref, items]),
+        "next": lambda: next(items),
+        "pg_ready": lambda: ray.get(group.ready()),
+        "await": lambda: asyncio.run(await_it()),
+    }
 
     def interrupt():
         global sent
         sent = time.monotonic()
         os.kill(os.getpid(), signal.SIGINT)
 
-    for wait in (lambda: ray.get(ref), lambda: ray.wait([ref]), lambda: ray.get([ref])):
-        timer = threading.Timer(0.5, interrupt)
-        timer.start()
-        try:
-            wait()
-        except KeyboardInterrupt:
-            print("AFTER", time.monotonic() - sent)
-    print("STILL", ray.get(quick.remote()))
+    for name, wait in waits.items():
+        best = 1000.0
+        for _ in range(5):
+            timer = threading.Timer(0.3, interrupt)
+            timer.start()
+            try:
+                wait()
+            except KeyboardInterrupt:
+                best = min(best, time.monotonic() - sent)
+            timer.join()
+            if best < 0.2:
+                break
+        print("AFTER", best, name, ray.get(quick.remote()), flush=True)
     """
 
 
 def test_ctrl_c(program):
-    done = program(INTERRUPTED)
-    delays = [float(line.split()[1]) for line in done.stdout.splitlines() if "AFTER" in line]
-    assert len(delays) == 3
-    assert "STILL usable" in done.stdout
+    """KeyboardInterrupt comes out of each wait within 0.2 s, in one of five tries."""
+    done = program(INTERRUPTED, timeout=300)
+    rows = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("AFTER")]
+    assert len(rows) == 8 and all(row[2] == "usable" for row in rows)
+    for best, name, _ in rows:
+        assert float(best) < (100 if AGAINST == "ray" else 0.2), name
 
 
 def test_sigterm_ends_the_cluster(tmp_path):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from cluster import children_of, killed_at_the_end, read_until, run_driver, start_driver, wait_for
@@ -120,35 +118,81 @@ def _is_of_cluster(pid: int) -> bool:
     return alive(pid) and "whipray" in command_of(pid)
 
 
-@pytest.mark.parametrize(
-    "wait", ["ray.get(f.remote())", "ray.wait([f.remote()])", "ray.get([f.remote()] * 3)"]
-)
-def test_ctrl_c_ends_a_wait_quickly_and_leaves_the_cluster_usable(wait):
-    code = f"""
-import time, whipray as ray
-ray.init(num_cpus=2)
-@ray.remote
-def g():
-    return 5
-@ray.remote
-def f():
-    time.sleep(600)
-ray.get(g.remote())
-print("waiting", flush=True)
-try:
-    {wait}
-except KeyboardInterrupt:
-    print("interrupted", time.time(), flush=True)
-print("then", ray.get(g.remote()), flush=True)
+INTERRUPTED = """
+import os, signal, subprocess, time
+import numpy as np
+import whipray as ray
+from whipray._private import session
+from whipray.util.placement_group import placement_group
+
+ray.init(num_cpus=1, object_store_memory=100_000_000, log_to_driver=False)
+
+@ray.remote(num_cpus=0)
+class Counter:
+    def ping(self):
+        return 1
+
+held = []
+gcs = session.call("status")["gcs_pid"]
+numbers = iter(range(1000))
+group = placement_group([{"CPU": 1000}])
+
+def without_gcs(call):
+    os.kill(gcs, signal.SIGSTOP)
+    try:
+        return call()
+    finally:
+        os.kill(gcs, signal.SIGCONT)
+
+def create(**more):
+    return without_gcs(lambda: Counter.options(name=f"n{next(numbers)}", **more).remote())
+
+def put_in_a_full_store():
+    while len(held) < 8:
+        held.append(ray.put(np.ones(10_000_000, dtype=np.uint8)))
+    ray.put(np.ones(30_000_000, dtype=np.uint8))
+
+waits = {
+    "named": create,
+    "get_if_exists": lambda: create(get_if_exists=True),
+    "get_actor": lambda: without_gcs(lambda: ray.get_actor("nobody")),
+    "pg.wait": lambda: group.wait(60),
+    "put": put_in_a_full_store,
+}
+
+def interrupter():
+    # Another process, because a put that waits for room keeps the GIL.
+    text = f"sleep 0.3; date +%s.%N; exec kill -INT {os.getpid()}"
+    return subprocess.Popen(["sh", "-c", text], stdout=subprocess.PIPE, text=True)
+
+for name, wait in waits.items():
+    best = 1000.0
+    for _ in range(5):
+        with interrupter() as other:
+            try:
+                wait()
+            except KeyboardInterrupt:
+                now = time.time()
+                best = min(best, now - float(other.stdout.read()))
+        if best < 0.2:
+            break
+    held.clear()
+    usable = ray.get(Counter.remote().ping.remote(), timeout=60)
+    usable += ray.get(Counter.options(name=f"after_{name}").remote().ping.remote(), timeout=60)
+    print("after", best, name, usable, int(ray.get(ray.put(np.ones(10**7, dtype=np.uint8)))[5]))
 """
-    with killed_at_the_end(start_driver(code)) as driver:
-        read_until(driver, "waiting")
-        time.sleep(0.3)  # the driver must be asleep in its wait: nothing tells when
-        sent = time.time()
-        driver.send_signal(signal.SIGINT)
-        seen = float(read_until(driver, "interrupted"))
-        assert seen - sent < 2  # the goal is 0.2 s; a loaded machine may be slower
-        assert read_until(driver, "then") == "5"
+
+
+def test_ctrl_c_ends_waits_for_the_gcs_and_for_room_and_leaves_the_cluster_usable():
+    """Within 0.2 s, in one of five tries; the other waits are in tests/compat/test_programs.py."""
+    out = run_driver(INTERRUPTED).stdout
+    rows = [line.split()[1:] for line in out.splitlines() if line.startswith("after")]
+    assert [row[1] for row in rows] == ["named", "get_if_exists", "get_actor", "pg.wait", "put"], (
+        out
+    )
+    for best, name, *usable in rows:
+        assert float(best) < 0.2, name
+        assert usable == ["2", "1"]
 
 
 def test_four_workers_draw_four_different_numbers():
