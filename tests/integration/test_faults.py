@@ -326,3 +326,42 @@ def test_the_limit_of_open_files_is_raised_for_the_cluster(ray):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert soft >= min(hard, 4096)
     assert subprocess.run(["true"], check=False).returncode == 0
+
+
+def test_a_full_store_of_the_gcs_refuses_writes_by_name_and_heals(monkeypatch):
+    import whipray as ray
+    from whipray.experimental.internal_kv import (
+        _internal_kv_del,
+        _internal_kv_get,
+        _internal_kv_put,
+    )
+
+    monkeypatch.setenv("WHIPRAY_GCS_STORE_PAGES_MAX", "60")
+    ray.init(num_cpus=1, log_to_driver=False, object_store_memory=400_000_000)
+    try:
+
+        @ray.remote
+        class Actor:
+            def one(self):
+                return 1
+
+        before = Actor.options(name="before").remote()
+        assert ray.get(before.one.remote(), timeout=30) == 1
+        pid, stored = daemon("gcs"), 0
+        with pytest.raises(OSError, match="disk is full"):
+            while True:
+                _internal_kv_put(f"key {stored}".encode(), b"x" * 10_000)
+                stored += 1
+        assert stored > 5
+        assert _internal_kv_get(f"key {stored}".encode()) is None  # nothing is half there
+        assert all(_internal_kv_get(f"key {k}".encode()) == b"x" * 10_000 for k in range(stored))
+        assert ray.get(before.one.remote(), timeout=30) == 1  # all else works
+        assert ray.get(ray.remote(lambda: 2).options(num_cpus=0).remote(), timeout=30) == 2
+        for k in range(stored):
+            _internal_kv_del(f"key {k}".encode())
+        assert _internal_kv_put(b"after", b"x" * 10_000) is False  # it was not there
+        after = Actor.options(name="after", num_cpus=0).remote()
+        assert ray.get(after.one.remote(), timeout=30) == 1
+        assert daemon("gcs") == pid  # it never ended
+    finally:
+        ray.shutdown()

@@ -232,6 +232,13 @@ void gcs_on_new(wr_gcs_core *core, uint32_t from, const wr_actor_spec *spec) {
         gcs_tell(core, from, &msg);
         return;
     }
+    if (core->store_why[0] != 0) {
+        wr_cluster_msg msg = {.type = WR_MSG_ACK};
+        msg.u.ack = (wr_msg_ack){
+            .of = WR_MSG_NEW, .actor = spec->actor, .status = WR_E_IO, .text = wr_span_text(core->store_why)};
+        gcs_say_now(core, from, &msg); /* nothing has changed, so it waits for nothing */
+        return;
+    }
     wr_error err = {.status = WR_OK};
     wr_status status = gcs_job_check(core, spec->job);
     if (status != WR_OK) {

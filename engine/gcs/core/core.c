@@ -1,6 +1,8 @@
 /* The step: who speaks, may he, and what does he say. Log and outbox of the step. */
 #include "gcs/core/core_priv.h"
 
+#include <stdio.h>
+
 static const uint64_t dead_after_default_ns = 10000 * WR_GCS_MS;
 #define AFTER_TAIL UINT64_MAX /* replaced at the end of the step by the number of its last record */
 
@@ -352,6 +354,10 @@ void wr_gcs_core_tick(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, wr_gc
     gcs_nodes_bury(core);
     core->place_due = true;
     step_end(core, mark);
+}
+
+void wr_gcs_core_store_failing(wr_gcs_core *core, const char *why) {
+    snprintf(core->store_why, sizeof core->store_why, "%s", why == NULL ? "" : why);
 }
 
 uint64_t wr_gcs_core_log_number(const wr_gcs_core *core) {

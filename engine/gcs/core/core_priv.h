@@ -117,6 +117,7 @@ struct wr_gcs_core {
     wr_gcs_log *log;
     wr_outbox *out;
     bool number_raised;
+    char store_why[256]; /* the log cannot be written: why; "" while it can */
 
     gcs_node **nodes;
     uint32_t node_count, node_capacity;

@@ -3,8 +3,8 @@
  *
  * Nodes, jobs, actors, placement groups and the scheduler of the cluster. No I/O, clock, thread or random
  * number: the simulator runs this very code. The shell delivers what came in, writes the log records of a
- * step in one transaction, and lets a message leave when the record `after` is durable. If the log cannot
- * be written the shell must end: the state here is ahead of the store.
+ * step in one transaction, and lets a message leave when the record `after` is durable. While the log cannot
+ * be written the state here is ahead of the store: the shell keeps the records and the messages, and tries again.
  *
  *   node:  LIVE --silence, LEAVE, named dead by another--> DEAD --FLUSHED from every live node--> BURIED
  *   actor: see cluster_msg.h
@@ -111,6 +111,9 @@ void wr_gcs_core_step(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, uint6
 /* Every 50 to 100 ms: silence, burials, and work that waits for a condition. */
 void wr_gcs_core_tick(wr_gcs_core *core, wr_time_ns now, uint64_t wall_us, wr_gcs_log *log, wr_outbox *out);
 uint64_t wr_gcs_core_log_number(const wr_gcs_core *core); /* of the last record made; answers wait for it */
+
+/* why: the log cannot be written now; new actors are refused with that text (copied) and IO, at once. NULL: it can again. */
+void wr_gcs_core_store_failing(wr_gcs_core *core, const char *why);
 
 wr_cluster_msg wr_gcs_core_hello(const wr_gcs_core *core); /* the first message on every connection */
 bool wr_gcs_core_knows_live(const wr_gcs_core *core, uint32_t inc);

@@ -2,12 +2,15 @@
  * batch. */
 #include "gcs/shell/shell.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "rpc/codec.h"
 #include "rpc/gcs_api.h"
 
 #include "gcs.pb-c.h"
 
 enum { NAME_SPACE_MAX = 4096, KEY_MAX = 64 * 1024, VALUE_MAX = 200 * 1024 * 1024, KEYS_MAX = 1000000 };
+static const uint64_t log_retry_ns = 100ull * 1000 * 1000;
 
 /* ---- answers */
 
@@ -16,7 +19,7 @@ static wr_status answer(gcs_shell *shell, wr_rpc_call *call, const wr_gcs_reply 
     WR_TRY(wr_array_reserve(&answers, &shell->answer_capacity, shell->answer_count + 1,
                             sizeof *shell->answers, err));
     shell->answers = answers;
-    gcs_answer made = {.call = call};
+    gcs_answer made = {.call = call, .depends = shell->written};
     WR_TRY(wr_struct_pack(&wr_gcs_reply_desc, &whipray__gcs_reply__descriptor, reply, &made.data, &made.bytes,
                           err));
     shell->answers[shell->answer_count++] = made;
@@ -29,6 +32,72 @@ void gcs_shell_answer_all(gcs_shell *shell) {
         wr_free(shell->answers[i].data);
     }
     shell->answer_count = 0;
+}
+
+/* ---- the commit, and what happens when it fails */
+
+static void failed(gcs_shell *shell, const wr_error *why) {
+    if (shell->failing.status == WR_OK) {
+        WR_LOG_ERROR("gcs.store_failing", "%s %s reading goes on, writes are refused", why->text, why->hint);
+    }
+    shell->failing = *why;
+    wr_gcs_core_store_failing(shell->core, shell->log_retry_at != 0 ? why->text : NULL);
+}
+
+void gcs_shell_answers_refuse(gcs_shell *shell, const wr_error *why) {
+    wr_gcs_reply reply = {.status = why->status, .text = wr_span_text(why->text)};
+    shell->store->ops->rollback(shell->store);
+    shell->written = false;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < shell->answer_count; i++) {
+        gcs_answer a = shell->answers[i];
+        if (a.depends) {
+            wr_free(a.data);
+            a.depends = false;
+            if (wr_struct_pack(&wr_gcs_reply_desc, &whipray__gcs_reply__descriptor, &reply, &a.data, &a.bytes,
+                               NULL) != WR_OK) {
+                wr_rpc_call_fail(a.call, why->status, why->text);
+                continue;
+            }
+        }
+        shell->answers[kept++] = a;
+    }
+    shell->answer_count = kept;
+    failed(shell, why);
+}
+
+wr_status gcs_shell_commit(gcs_shell *shell, bool with_log, wr_error *err) {
+    wr_error why = {.status = WR_OK};
+    with_log = with_log && shell->log.count > 0 && wr_clock_ns() >= shell->log_retry_at;
+    if (!with_log && !shell->written) {
+        return WR_OK;
+    }
+    wr_status status = with_log ? gcs_shell_write_log(shell, &why) : WR_OK;
+    status = status == WR_OK ? shell->store->ops->commit(shell->store, &why) : status;
+    if (status != WR_OK) {
+        shell->log_retry_at = with_log ? wr_clock_ns() + log_retry_ns : shell->log_retry_at;
+        gcs_shell_answers_refuse(shell, &why);
+        if (err != NULL) {
+            *err = why;
+        }
+        return status;
+    }
+    shell->written = false;
+    for (uint32_t i = 0; i < shell->answer_count; i++) {
+        shell->answers[i].depends = false;
+    }
+    if (with_log) {
+        wr_gcs_log_clear(&shell->log);
+        shell->log_retry_at = 0;
+    } else if (shell->log_retry_at != 0) {
+        shell->log_retry_at = 1; /* there may be room again: at once */
+    }
+    if (shell->failing.status != WR_OK && shell->log.count == 0) {
+        WR_LOG_INFO("gcs.store_healed", "what waited is stored");
+        shell->failing.status = WR_OK;
+        wr_gcs_core_store_failing(shell->core, NULL);
+    }
+    return WR_OK;
 }
 
 void gcs_shell_answers_done(gcs_shell *shell) {
@@ -107,6 +176,7 @@ static wr_status kv_put(gcs_shell *shell, uint32_t table, wr_span key, const wr_
     bool there;
     WR_TRY(shell->store->ops->exists(shell->store, table, key, &there, err));
     out->added = !there;
+    shell->written |= !there || overwrite;
     return there && !overwrite ? WR_OK
                                : shell->store->ops->put(shell->store, table, key, request->value, err);
 }
@@ -118,6 +188,7 @@ static wr_status kv_del(gcs_shell *shell, wr_span key, bool prefix, wr_gcs_respo
                : add_key(&list, key, wr_span_of(NULL, 0), err);
     for (uint32_t i = 0; status == WR_OK && i < list.count; i++) {
         bool was;
+        shell->written = true;
         status = shell->store->ops->remove(shell->store, WR_GCS_STORE_KV, key_at(&list, i), &was, err);
         out->count += status == WR_OK && was;
     }
@@ -221,15 +292,25 @@ wr_status gcs_shell_on_call(gcs_shell *shell, wr_rpc_call *call, wr_gcs_call whi
         status = serve(shell, call, request, &why);
         wr_free(block);
     }
+    if (status == WR_OK && shell->written && shell->failing.status != WR_OK) {
+        /* By itself: the one that does not fit is refused, and no other. Its answer went with the others if it failed. */
+        status = gcs_shell_commit(shell, false, &why);
+        if (status != WR_E_CORRUPT) {
+            return WR_OK;
+        }
+    }
     if (status == WR_OK) {
         return WR_OK;
     }
-    if (status == WR_E_IO || status == WR_E_CORRUPT) { /* the store has failed: S2 */
+    if (status == WR_E_CORRUPT) {
         wr_rpc_call_fail(call, status, why.text);
         if (err != NULL) {
             *err = why;
         }
         return status;
+    }
+    if (status == WR_E_IO) { /* the others of this batch were undone with it */
+        gcs_shell_answers_refuse(shell, &why);
     }
     wr_gcs_reply reply = {.status = status, .text = wr_span_text(why.text)};
     if (answer(shell, call, &reply, NULL) != WR_OK) {

@@ -176,7 +176,7 @@ static bool is_local(const char *listen) {
     return false;
 }
 
-/* ---- the server's callbacks. A failing store ends the process after the batch. */
+/* ---- the server's callbacks. A store that is corrupt ends the process after the batch. */
 
 typedef struct daemon_state {
     gcs_shell shell;
@@ -221,9 +221,13 @@ static wr_status settle(gcs_shell *shell, wr_error *err) {
         return WR_FAIL(err, WR_E_NO_MEMORY, "no memory: a record or a message is missing");
     }
     WR_TRY(gcs_shell_deliver(shell, true, err)); /* deaths are published first (M1) */
-    WR_TRY(gcs_shell_write_log(shell, err));
-    WR_TRY(shell->store->ops->commit(shell->store, err));
-    WR_TRY(gcs_shell_deliver(shell, false, err));
+    wr_status status = gcs_shell_commit(shell, true, err);
+    if (status == WR_E_CORRUPT || status == WR_E_LIMIT) { /* no trying again mends these */
+        return status;
+    }
+    if (shell->log.count == 0) {
+        WR_TRY(gcs_shell_deliver(shell, false, err));
+    }
     gcs_shell_answer_all(shell);
     return WR_OK;
 }

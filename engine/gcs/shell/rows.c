@@ -45,7 +45,6 @@ wr_status gcs_shell_write_log(gcs_shell *shell, wr_error *err) {
             WR_TRY(status);
         }
     }
-    wr_gcs_log_clear(&shell->log);
     return WR_OK;
 }
 

@@ -5,7 +5,8 @@
  * committed or not: an answer made from them waits for the commit. One thread.
  *
  * S1. All writes between two commits become durable together, or none.
- * S2. A failed write or commit ends the process: the state in memory is ahead of the store.
+ * S2. After a failed write or commit (the disk is full, a limit of the machine) nothing since the last commit is in the store,
+ *     once `rollback` was called; reads go on, and writes may be tried again at any time.
  * S3. A store of another schema version is refused, unchanged.
  */
 #pragma once
@@ -34,6 +35,7 @@ typedef struct wr_gcs_store_ops {
                       void *user, wr_error *err);            /* the callback must not write */
     wr_status (*commit)(wr_gcs_store *store, wr_error *err); /* nothing to do is OK */
     void (*close)(wr_gcs_store *store);                      /* consumes; uncommitted writes are lost */
+    void (*rollback)(wr_gcs_store *store); /* undoes what was written since the last commit */
 } wr_gcs_store_ops;
 
 struct wr_gcs_store {

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { APPLICATION_ID = 0x77686970, /* "whip" */ BUSY_MS = 2000, SMALL_TABLES = 100 };
 
@@ -47,6 +49,12 @@ static wr_status fail(sqlite_store *s, const char *what, wr_error *err) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return WR_FAIL(err, WR_E_IO, "store: %s: another process has the file", what);
+    case SQLITE_FULL: {
+        wr_status status =
+            WR_FAIL(err, WR_E_IO, "store: %s: the disk is full, or the file may not grow", what);
+        wr_error_hint(err, "make room where the session folder is; nothing that was acknowledged is lost");
+        return status;
+    }
     case SQLITE_TOOBIG:
         return WR_FAIL(err, WR_E_LIMIT, "store: %s: %s", what, text);
     default:
@@ -180,6 +188,14 @@ static wr_status sqlite_commit(wr_gcs_store *store, wr_error *err) {
     return WR_OK;
 }
 
+static void sqlite_rollback(wr_gcs_store *store) {
+    sqlite_store *s = (sqlite_store *)store;
+    if (!sqlite3_get_autocommit(s->db)) { /* else SQLite has done it already, as after some errors */
+        (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    s->open = false;
+}
+
 static void sqlite_store_close(wr_gcs_store *store) {
     sqlite_store *s = (sqlite_store *)store;
     for (int i = 0; i < STATEMENTS; i++) {
@@ -200,6 +216,7 @@ static const wr_gcs_store_ops sqlite_ops = {
     .scan = sqlite_scan,
     .commit = sqlite_commit,
     .close = sqlite_store_close,
+    .rollback = sqlite_rollback,
 };
 
 static wr_status pragma_int(sqlite_store *s, const char *sql, int64_t *out, wr_error *err) {
@@ -238,6 +255,22 @@ static wr_status check_schema(sqlite_store *s, const char *path, wr_error *err) 
     return WR_OK;
 }
 
+/* A bound on the file, for tests of a full disk and for who wants one. */
+static wr_status bound_pages(sqlite_store *s, wr_error *err) {
+    const char *most = getenv("WHIPRAY_GCS_STORE_PAGES_MAX");
+    char sql[64];
+    if (most == NULL || most[0] == 0) {
+        return WR_OK;
+    }
+    char *end;
+    unsigned long pages = strtoul(most, &end, 10);
+    if (*end != 0 || pages == 0 || pages > UINT32_MAX) {
+        return WR_FAIL(err, WR_E_INVALID, "WHIPRAY_GCS_STORE_PAGES_MAX: '%s' is no number of pages", most);
+    }
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count = %lu", pages);
+    return run(s, sql, err);
+}
+
 static wr_status open_store(sqlite_store *s, const char *path, wr_error *err) {
     if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK) {
@@ -250,6 +283,7 @@ static wr_status open_store(sqlite_store *s, const char *path, wr_error *err) {
                "PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY",
                err));
     WR_TRY(check_schema(s, path, err));
+    WR_TRY(bound_pages(s, err));
     WR_TRY(run(s, "BEGIN EXCLUSIVE; COMMIT", err)); /* takes the lock now, not at the first write */
     for (int i = 0; i < STATEMENTS; i++) {
         for (int k = 0; k < 2; k++) {

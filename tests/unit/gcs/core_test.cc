@@ -254,6 +254,34 @@ TEST(GcsCoreTest, ATakenNameIsRefusedWithItsHolder) { // G6
     EXPECT_NE(0, memcmp(&first, &holder, sizeof first));
 }
 
+TEST(GcsCoreTest, WhileTheLogCannotBeWrittenNewActorsAreRefusedAtOnceWithTheReason) {
+    World w;
+    uint32_t a = w.Join(1);
+    World::ActorOptions named = {"x", kOneCpu};
+    w.New(a, 1, named); // before anybody knew: it waits for its record
+    wr_gcs_core_store_failing(w.core(), "the disk is full");
+    w.sent.clear();
+    size_t records = w.PendingRecords();
+    World::ActorOptions other = {"y", kOneCpu};
+    w.New(a, 2, other);
+    EXPECT_EQ(records, w.PendingRecords()) << "nothing has changed";
+    auto ack = w.Take(a, WR_MSG_ACK);
+    ASSERT_NE(nullptr, ack);
+    EXPECT_EQ(WR_E_IO, static_cast<wr_status>(ack->u.ack.status));
+    EXPECT_EQ("the disk is full", Text(ack->u.ack.text));
+    EXPECT_EQ(nullptr, w.Take(a, WR_MSG_ACK)) << "the first one's answer waits";
+    wr_gcs_core_store_failing(w.core(), nullptr);
+    w.Flush();
+    ack = w.Take(a, WR_MSG_ACK);
+    ASSERT_NE(nullptr, ack);
+    EXPECT_EQ(WR_OK, static_cast<wr_status>(ack->u.ack.status));
+    w.New(a, 2, other);
+    w.Flush();
+    ack = w.Take(a, WR_MSG_ACK);
+    ASSERT_NE(nullptr, ack);
+    EXPECT_EQ(WR_OK, static_cast<wr_status>(ack->u.ack.status));
+}
+
 TEST(GcsCoreTest, ANamedActorIsFoundAgainAfterARestart) {
     World w;
     uint32_t a = w.Join(1);

@@ -250,17 +250,23 @@ class TestLink {
     }
     // The next message of a type; those before it stay. NULL after 20 s. The caller frees it.
     wr_cluster_msg *Take(uint32_t type, const std::function<bool(const wr_cluster_msg &)> &match = nullptr) {
+        return TakeWithin(type, 20, match);
+    }
+    wr_cluster_msg *TakeWithin(uint32_t type, int seconds,
+                               const std::function<bool(const wr_cluster_msg &)> &match = nullptr) {
         wr_cluster_msg *found = nullptr;
-        WaitFor([&] {
-            for (size_t i = 0; i < messages_.size(); i++) {
-                if (messages_[i]->type == type && (!match || match(*messages_[i]))) {
-                    found = messages_[i];
-                    messages_.erase(messages_.begin() + static_cast<long>(i));
-                    return true;
+        WaitFor(
+            [&] {
+                for (size_t i = 0; i < messages_.size(); i++) {
+                    if (messages_[i]->type == type && (!match || match(*messages_[i]))) {
+                        found = messages_[i];
+                        messages_.erase(messages_.begin() + static_cast<long>(i));
+                        return true;
+                    }
                 }
-            }
-            return false;
-        });
+                return false;
+            },
+            seconds);
         return found;
     }
     // The next message of a type if it is here already.

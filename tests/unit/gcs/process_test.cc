@@ -421,6 +421,85 @@ TEST(GcsProgramTest, TwoProcessesCannotShareAStore) {
     EXPECT_NE(std::string::npos, second.Stderr().find("another process has the file")) << second.Stderr();
 }
 
+TEST(GcsProgramTest, AFullStoreRefusesWritesByNameGoesOnReadingAndHeals) {
+    GcsProcess gcs;
+    setenv("WHIPRAY_GCS_STORE_PAGES_MAX", "100", 1);
+    bool started = gcs.Start();
+    unsetenv("WHIPRAY_GCS_STORE_PAGES_MAX");
+    ASSERT_TRUE(started) << gcs.Stderr();
+    TestLink link(gcs, true);
+    ASSERT_TRUE(link.WaitEpochs(1));
+    ASSERT_TRUE(link.Join());
+    std::string value(20000, 'x'), small(100, 'y'), read;
+    int kept = 0;
+    wr_status status = WR_OK;
+    for (; kept < 1000 && (status = link.Put("key" + std::to_string(kept), value)) == WR_OK; kept++) {
+    }
+    EXPECT_EQ(WR_E_IO, status);
+    ASSERT_GT(kept, 5);
+    EXPECT_EQ(WR_E_NOT_FOUND, link.Get("key" + std::to_string(kept), &read)) << "nothing is half there";
+    for (int k = 0; k < kept; k++) {
+        ASSERT_EQ(WR_OK, link.Get("key" + std::to_string(k), &read));
+        ASSERT_EQ(value, read);
+    }
+    int filler = 0; // the last free pages
+    while (link.Put("small" + std::to_string(filler), small) == WR_OK) {
+        filler++;
+    }
+    wr_gcs_request r = TestLink::Request(WR_GCS_KV_PUT, "one more");
+    r.value = Span(value);
+    wr_gcs_response *out = nullptr;
+    wr_error err = {};
+    EXPECT_EQ(WR_E_IO, wr_gcs_link_call_wait(link.get(), &r, &out, &err));
+    EXPECT_NE(nullptr, strstr(err.text, "full")) << err.text;
+
+    // Actors: what came before anybody knew waits for its record; then they are refused with the reason.
+    std::string cls = ClassKey("CPU=0.001");
+    wr_status said = WR_OK;
+    uint64_t number = 0;
+    for (; said == WR_OK && number < 10000; number++) {
+        wr_actor_id id = ActorId(link.inc, 100 + number);
+        ASSERT_EQ(WR_OK, link.Send(NewActor(id, "actor" + std::to_string(number), cls)));
+        wr_cluster_msg *ack =
+            link.TakeWithin(WR_MSG_ACK, 1, [&](const wr_cluster_msg &m) { return IsAckOf(m, id); });
+        said = ack == nullptr ? WR_OK : static_cast<wr_status>(ack->u.ack.status);
+        if (said != WR_OK) {
+            EXPECT_NE(std::string::npos, Text(ack->u.ack.text).find("full")) << Text(ack->u.ack.text);
+        }
+        wr_cluster_msg_free(ack);
+    }
+    EXPECT_EQ(WR_E_IO, said);
+    EXPECT_EQ(WR_OK, link.Get("key0", &read));
+
+    // Room again: what waited is stored and acknowledged, and writes are taken.
+    wr_actor_id waited = ActorId(link.inc, 100 + number - 2);
+    wr_gcs_request all = TestLink::Request(WR_GCS_KV_DEL, "key");
+    all.prefix = true;
+    ASSERT_EQ(WR_OK, wr_gcs_link_call_wait(link.get(), &all, &out, nullptr));
+    EXPECT_EQ(static_cast<uint64_t>(kept), out->count);
+    wr_gcs_response_free(out);
+    ASSERT_TRUE(link.TakeAndFree(
+        WR_MSG_ACK, [&](const wr_cluster_msg &m) { return IsAckOf(m, waited) && m.u.ack.status == WR_OK; }));
+    EXPECT_EQ(WR_OK, link.Put("key0", small));
+
+    // And all of it is durable.
+    gcs.Kill();
+    ASSERT_TRUE(gcs.Start());
+    ASSERT_TRUE(link.WaitEpochs(2));
+    ASSERT_TRUE(link.Rereg());
+    ASSERT_EQ(WR_OK, link.Get("key0", &read));
+    EXPECT_EQ(small, read);
+    wr_gcs_request actors = TestLink::Request(WR_GCS_ACTORS, "");
+    ASSERT_EQ(WR_OK, wr_gcs_link_call_wait(link.get(), &actors, &out, nullptr));
+    bool found = false;
+    for (uint32_t i = 0; i < out->actor_count; i++) {
+        found |= memcmp(&out->actors[i].spec.actor, &waited, sizeof waited) == 0;
+    }
+    EXPECT_TRUE(found);
+    EXPECT_EQ(number - 1, out->actor_count) << "the refused one is not there";
+    wr_gcs_response_free(out);
+}
+
 TEST(GcsProgramTest, ItEndsWithTheProcessThatStartedIt) {
     GcsProcess gcs;
     std::string pid_file = gcs.dir() + "/pid";

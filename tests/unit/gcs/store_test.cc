@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,30 @@ TEST_F(StoreTest, WritesBetweenTwoCommitsAreDurableTogetherOrNotAtAll) { // S1
     Open();
     EXPECT_EQ("1", Get(1, "a"));
     EXPECT_EQ("(none)", Get(WR_GCS_STORE_KV, "b"));
+}
+
+TEST_F(StoreTest, AWriteThatDoesNotFitIsAnErrorAndRollbackUndoesItsTransaction) { // S2
+    Close();
+    setenv("WHIPRAY_GCS_STORE_PAGES_MAX", "30", 1);
+    Open();
+    unsetenv("WHIPRAY_GCS_STORE_PAGES_MAX");
+    Put(WR_GCS_STORE_KV, "kept", "v");
+    Commit();
+    Put(WR_GCS_STORE_KV, "undone", "v");
+    std::string big(400000, 'x');
+    wr_error err = {};
+    EXPECT_EQ(WR_E_IO, store_->ops->put(store_, WR_GCS_STORE_KV, Of("big"), Of(big), &err));
+    EXPECT_NE(nullptr, strstr(err.text, "full")) << err.text;
+    store_->ops->rollback(store_);
+    EXPECT_EQ("v", Get(WR_GCS_STORE_KV, "kept"));
+    EXPECT_EQ("(none)", Get(WR_GCS_STORE_KV, "undone"));
+    Put(WR_GCS_STORE_KV, "after", "w");
+    Commit();
+    Close();
+    Open();
+    EXPECT_EQ((std::vector<std::string>{"after", "kept"}), Keys(WR_GCS_STORE_KV, ""));
+    Put(WR_GCS_STORE_KV, "big", big); // there is room again
+    Commit();
 }
 
 TEST_F(StoreTest, ScansFollowTheOrderOfKeysWithinAPrefix) {
