@@ -1,6 +1,6 @@
 #include "local/sessions.h"
 
-#include "local/paths.h"
+#include "base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { NAME_BYTES = 128, DEPTH_MAX = 32, BLOCK_BYTES = 512 };
@@ -76,7 +75,7 @@ static void walk(int folder, dev_t device, uint32_t depth, const wr_sessions_opt
 }
 
 static bool is_young(time_t changed, const wr_sessions_opts *opts) {
-    time_t now = time(NULL);
+    time_t now = (time_t)(wr_clock_wall_us() / 1000000);
     return changed > now || (uint64_t)(now - changed) < opts->young_s;
 }
 

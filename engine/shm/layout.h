@@ -46,11 +46,14 @@ enum {
     WR_LANE_OWN = WR_LANE_MAX, /* the intent of a creator that claims its own task, to seal it */
     WR_ATTEMPTS_ENDLESS = 255,
     WR_SLEEP_MAX_NS = 100000000,
+    WR_SLEEP_QUIET_NS = 1000000000, /* of a taker that has had nothing to do for WR_QUIET_AFTER_NS */
     WR_TRACE_KIND_ERROR = 2,
     WR_TRACE_KIND_SYSTEM_ERROR = 3, /* wr_kind of whipray.h: what the trace calls failed */
     WR_WITHDRAWN =
         0x80, /* in result_kind: sealed by its creator or for its dead creator, not by who ran it */
 };
+
+#define WR_QUIET_AFTER_NS 10000000000ull
 
 /* ---- Atomics: the orders that the protocol names ---- */
 

@@ -34,6 +34,7 @@ wr_status wr_proc_attach(wr_pool *pool, uint32_t slot, uint32_t epoch, wr_proc *
     p->take_port = WR_PORT_NONE;
     p->patience_ns = 10000000000u;
     p->gone = (wr_result){.kind = WR_TRACE_KIND_SYSTEM_ERROR, .location = WR_AT_INLINE};
+    p->quiet_after_ns = WR_QUIET_AFTER_NS;
     size_t bytes = cells_bytes(pool);
     p->limbo_mask = 1;
     while (p->limbo_mask < pool->cell_count) {
@@ -109,6 +110,10 @@ void wr_proc_patience(wr_proc *proc, uint64_t patience_ns) {
 void wr_proc_on_gone(wr_proc *proc, const wr_result *result) {
     WR_ASSERT(result->location == WR_AT_INLINE);
     proc->gone = *result;
+}
+
+void wr_proc_quiet_after(wr_proc *proc, uint64_t after_ns) {
+    proc->quiet_after_ns = after_ns;
 }
 
 wr_status wr_proc_usable(const wr_proc *proc, wr_error *err) {

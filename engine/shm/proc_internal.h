@@ -84,10 +84,11 @@ struct wr_proc {
     _Atomic bool woke; /* this process has just woken another: the next wait sleeps at once */
     _Atomic bool steal_seen;
     wr_a32 idlers, crowded;
+    wr_a64 quiet_ns; /* slept through by an idle taker since it last had something to do */
 
     bool (*on_wait)(void *arg);
     void *on_wait_arg;
-    uint64_t patience_ns;
+    uint64_t patience_ns, quiet_after_ns;
     wr_result gone; /* what a task gets whose port was closed meanwhile */
 
     /* The keeper's own half: it cannot wait for the raylet. drain empties its event ring. */

@@ -1,6 +1,7 @@
 /* engine/shm/proc_wait.c: spinning and sleeping. Nothing here changes private books; any thread may call it.
  *
- * No sleep lasts longer than 100 ms. Who has just woken another sleeps and does not spin: the kernel tends to
+ * No sleep lasts longer than 100 ms, but for a taker that has had nothing to do for 10 s: 1 s. Wake-ups do not depend on it (the
+ * killer's scenarios, tests/kill/wakes.c, wait without); it bounds what an unforeseen loss of one would cost. Who has just woken another sleeps and does not spin: the kernel tends to
  * put the woken one on the waker's core, where a spinner would starve it. For the same reason nobody spins
  * while all it could wait for sit on its own core; it moves to another, if it may.
  */
@@ -330,6 +331,7 @@ void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
     if (takes && spin_begin(&s, spin_ns)) {
         while (spin_on(p, &s, PAUSES_TAKER)) { /* the caller has just looked */
             if (wr_proc_look(p, port, false) || WR_LOAD_RELAXED(&slot->assignment) != assignment) {
+                atomic_store_explicit(&p->quiet_ns, 0, memory_order_relaxed);
                 return;
             }
         }
@@ -340,9 +342,14 @@ void wr_proc_idle(wr_proc *p, uint64_t spin_ns) {
         wr_slot_set_add(&pool->ports[port].sleepers, p->index); /* before the looks: README, pairs 1 and 3 */
     }
     bool found = takes && (wr_proc_look(p, port, true) || wr_proc_can_steal(p, port));
+    uint64_t quiet_ns = atomic_load_explicit(&p->quiet_ns, memory_order_relaxed);
+    bool through = false;
     if (!found && WR_LOAD(&slot->assignment) == assignment && (wr_alert(pool) & WR_ALERT_POISON) == 0) {
-        sleep_nowhere(p, &slot->bell, seen, WR_SLEEP_MAX_NS);
+        uint64_t longest_ns = quiet_ns < p->quiet_after_ns ? WR_SLEEP_MAX_NS : WR_SLEEP_QUIET_NS;
+        through = sleep_nowhere(p, &slot->bell, seen, longest_ns) == ETIMEDOUT;
+        quiet_ns += longest_ns;
     }
+    atomic_store_explicit(&p->quiet_ns, through ? quiet_ns : 0, memory_order_relaxed);
     if (takes && atomic_fetch_sub_explicit(&p->idlers, 1, memory_order_seq_cst) == 1) {
         sleep_ends(p, port);
     }

@@ -1,5 +1,5 @@
 /* tests/kill/wakes.c: everything that sleeps in the pool, and everything that must wake it. A lost wake-up
- * costs 100 ms and no result, so only this sees it. */
+ * costs 100 ms (an old idler 1 s) and no result, so only this sees it. */
 #include "tests/kill/scenario.h"
 #include "tests/kill/step.h"
 

@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 enum { TOKEN_FILE_MAX = 1024, EVENTS_MAX = 512, PATH_BYTES = 4096 };
-static const uint64_t tick_ns = 100ull * 1000 * 1000, idle_ns = 30ull * 1000 * 1000 * 1000;
+/* A GCS that has had nothing to say or to store for quiet_ns looks at its clock less often. */
+static const uint64_t tick_ns = 100ull * 1000 * 1000, slow_tick_ns = 500ull * 1000 * 1000,
+                      quiet_ns = 10ull * 1000 * 1000 * 1000, idle_ns = 30ull * 1000 * 1000 * 1000;
 
 /* tcmalloc's, where it is linked: it gives nothing back to the system by itself. */
 void MallocExtension_ReleaseFreeMemory(void) __attribute__((weak));
@@ -234,7 +236,7 @@ static wr_status settle(gcs_shell *shell, wr_error *err) {
 
 static wr_status serve(daemon_state *d, const options *o, pid_t parent, wr_error *err) {
     gcs_shell *shell = &d->shell;
-    wr_time_ns next_tick = wr_clock_ns() + tick_ns, busy_at = wr_clock_ns();
+    wr_time_ns next_tick = wr_clock_ns() + tick_ns, busy_at = wr_clock_ns(), spoke_at = busy_at;
     bool released = false;
     WR_TRY(settle(shell, err)); /* what the start derived */
     while (atomic_load(&stop_signal) == 0) {
@@ -247,11 +249,15 @@ static wr_status serve(daemon_state *d, const options *o, pid_t parent, wr_error
         if (now >= next_tick) {
             wr_gcs_core_tick(shell->core, now, wr_clock_wall_us(), &shell->log, &shell->out);
             gcs_shell_ack_all(shell);
-            next_tick = now + tick_ns;
+            next_tick = now + (now - spoke_at > quiet_ns ? slow_tick_ns : tick_ns);
             if (o->die_with_parent && getppid() != parent) {
                 WR_LOG_INFO("gcs.orphaned", "parent=%d has ended", (int)parent);
                 return WR_OK;
             }
+        }
+        if (shell->log.count > 0 || shell->out.count > 0) {
+            spoke_at = now;
+            next_tick = next_tick < now + tick_ns ? next_tick : now + tick_ns;
         }
         WR_TRY(settle(shell, err));
         busy_at = events > 0 ? now : busy_at;

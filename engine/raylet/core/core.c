@@ -124,7 +124,11 @@ void wr_raylet_core_stats(wr_raylet_core *core, const char *text) {
 
 /* When the next tick would do something: soon where somebody waits for a slice or for a worker that idles too long. */
 static wr_time_ns next_tick(const wr_raylet_core *core, wr_time_ns now) {
-    wr_time_ns step = 100ull * 1000 * 1000;
+    wr_time_ns said = now - core->last_sent;
+    wr_time_ns step = core->joined && core->last_sent != 0 && said < WR_HB_NS ? WR_HB_NS - said : WR_SYNC_NS;
+    if (core->sync_dirty && step > WR_SYNC_NS) {
+        step = WR_SYNC_NS;
+    }
     if (core->placing > 0 || core->draining > 0 || core->foreign_count > 0) {
         step = WR_CORE_SLICE_NS / 4;
     }

@@ -174,6 +174,7 @@ typedef struct wr_core_worker_info {
     uint64_t env_hash;
     wr_language language;
     bool blocked;
+    bool idle;         /* of a class, and between two tasks when last looked at */
     wr_gpu_share gpus; /* it must be started with */
     uint32_t threads;  /* CPUs of what it is started for, at least 1 */
     uint32_t actor;    /* index, WR_CORE_NONE */

@@ -434,6 +434,7 @@ bool wr_raylet_core_worker_info(const wr_raylet_core *core, uint32_t worker, wr_
                                  .env_hash = w->env_hash,
                                  .language = w->language,
                                  .blocked = w->blocked,
+                                 .idle = w->idle,
                                  .gpus = w->taken.share,
                                  .threads = w->threads,
                                  .actor = w->actor != NULL ? w->actor->index : WR_CORE_NONE,

@@ -208,6 +208,7 @@ static wr_status serve(wr_shell *sh, shell_conn *conn, const wr_frame *frame, wr
     if (sh->ending) {
         return WR_FAIL(err, WR_E_UNAVAILABLE, "the cluster ends");
     }
+    sh->active_at = op->fn == shell_log_poll ? sh->active_at : wr_clock_ns(); /* which is asked for ever */
     return op->fn(sh, conn, frame->request, &frame->body, err);
 }
 

@@ -62,6 +62,7 @@ static void on_async(uv_async_t *async) {
     sh->gcs_calls = NULL;
     pthread_mutex_unlock(&sh->gcs_lock);
     uint64_t now = wr_clock_ns();
+    sh->active_at = events != NULL ? now : sh->active_at;
     while (events != NULL) {
         struct shell_gcs_event *event = events;
         events = event->next;

@@ -355,7 +355,9 @@ static void *ring_bell(void *arg) {
 }
 
 static void on_bell(uv_async_t *async) {
-    shell_pass(async->data);
+    wr_shell *sh = async->data;
+    sh->active_at = wr_clock_ns();
+    shell_pass(sh);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {

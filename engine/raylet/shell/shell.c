@@ -7,6 +7,10 @@
 #include <unistd.h>
 
 #define METHOD_BIT 0x80000000u /* WR_METHOD of the public header */
+/* Between two passes when nobody rings. What rings or asks brings the next one at once; a pass in between drains what clients
+ * write without ringing, and keeps time slices fair. */
+enum { PASS_MS = 100, PASS_QUIET_MS = 500 };
+#define QUIET_AFTER_NS (10ull * 1000 * 1000 * 1000)
 #define END_PATIENCE_NS                                                                                      \
     (120ull * 1000 * 1000) /* from SIGTERM of the GCS to its SIGKILL, and to the loop's end */
 
@@ -394,6 +398,19 @@ static void keeper_events(wr_shell *sh, uint64_t now) {
     }
 }
 
+/* Some worker runs tasks, or is on its way. */
+static bool is_busy(const wr_shell *sh) {
+    uint32_t cursor = 0, worker;
+    wr_core_worker_info w;
+    while (wr_raylet_core_worker_next(sh->core, &cursor, &worker)) {
+        if (wr_raylet_core_worker_info(sh->core, worker, &w) && w.state != WR_CW_IDLE &&
+            w.state != WR_CW_ACTOR && !(w.state == WR_CW_CLASS && w.idle)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_end(wr_shell *sh, uint64_t now) {
     bool left = false;
     for (shell_proc *p = sh->procs; p != NULL; p = p->next) {
@@ -427,8 +444,10 @@ void shell_pass(wr_shell *sh) {
     shell_rotate_tick(sh);
     wr_raylet_core_tick(sh->core, wr_clock_ns());
     shell_drain(sh);
-    uint64_t next = wr_raylet_core_next(sh->core), wait_ms = 100;
     now = wr_clock_ns();
+    sh->active_at = more || sh->again || is_busy(sh) ? now : sh->active_at;
+    uint64_t next = wr_raylet_core_next(sh->core);
+    uint64_t wait_ms = now - sh->active_at > QUIET_AFTER_NS ? PASS_QUIET_MS : PASS_MS;
     if (next <= now) {
         wait_ms = 1;
     } else if ((next - now) / 1000000 < wait_ms) {

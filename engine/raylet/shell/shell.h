@@ -217,6 +217,7 @@ struct wr_shell {
     wr_keeper *keeper;
     wr_raylet_core *core;
     uint64_t last_pass;
+    uint64_t active_at;     /* wr_clock_ns when somebody last asked for something, or rang */
     uint64_t rotate_looked; /* wr_clock_ns when all log files were small enough */
     bool rotating;          /* one of them is being copied */
     struct shell_dead_log { /* of dead workers, the oldest first */

@@ -652,6 +652,29 @@ TEST_F(Tasks, ASleepingTakerIsWokenByASubmitAndByAnAssignment) {
     EXPECT_EQ("", node.AtRest(All()));
 }
 
+TEST_F(Tasks, ATakerThatHasHadNothingToDoForLongSleepsLongerAndIsWokenAllTheSame) {
+    auto idle_ms = [&] {
+        auto begin = std::chrono::steady_clock::now();
+        wr_proc_idle(worker->get(), 0);
+        return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin)
+            .count();
+    };
+    wr_proc_quiet_after(worker->get(), 50000000);
+    idle_ms();
+    EXPECT_GE(idle_ms(), 900) << "the second one is long";
+    std::thread taker([&] { wr_proc_idle(worker->get(), 0); });
+    wr_port_info info;
+    do {
+        wr_keeper_port_info(node.keeper, port, &info);
+        std::this_thread::yield();
+    } while (info.sleepers == 0);
+    wr_handle h = driver->Submit(port, 0, 1);
+    taker.join();
+    EXPECT_EQ(1u, worker->Work());
+    driver->Unref(h);
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
 TEST_F(Tasks, AnActorAsleepBeforeAWaitingHeadIsWokenWhenItBecomesReady) {
     wr_handle gate = driver->Submit(port, 0, 1), call = driver->SubmitRefs(calls, 1, {gate});
     std::atomic<bool> done{false};
