@@ -1,9 +1,11 @@
 /* engine/shm/proc_wait.c: spinning and sleeping. Nothing here changes private books; any thread may call it.
  *
- * No sleep lasts longer than 100 ms, but for a taker that has had nothing to do for 10 s: 1 s. Wake-ups do not depend on it (the
- * killer's scenarios, tests/kill/wakes.c, wait without); it bounds what an unforeseen loss of one would cost. Who has just woken another sleeps and does not spin: the kernel tends to
- * put the woken one on the waker's core, where a spinner would starve it. For the same reason nobody spins
- * while all it could wait for sit on its own core; it moves to another, if it may.
+ * No sleep lasts longer than 100 ms, but for a taker that has had nothing to do for 10 s: 1 s. Wake-ups do not depend on it
+ * (tests/kill/wakes.c waits without); it bounds what an unforeseen loss of one would cost.
+ *
+ * Who has just woken another sleeps and does not spin: the kernel tends to put the woken one on the waker's core, where a
+ * spinner would starve it. For the same reason nobody spins while all it could wait for sit on its own core; it moves to
+ * another, if it may.
  */
 #include "shm/proc_internal.h"
 

@@ -182,6 +182,15 @@ static PyObject *runner_iteration(PyObject *self, void *closure) {
     return PyLong_FromUnsignedLongLong(wr_rl_runner_iteration(((handle *)self)->object));
 }
 
+/* What a learner and a loop are made of: (config, threads=1). false with an exception. */
+static bool config_and_threads(PyObject *args, PyObject *kwargs, wr_rl_config *config, unsigned *threads) {
+    PyObject *dict;
+    static char *names[] = {"config", "threads", NULL};
+    *threads = 1;
+    return PyArg_ParseTupleAndKeywords(args, kwargs, "O|I", names, &dict, threads) &&
+           bridge_config(dict, config);
+}
+
 /* ---- Learner ---- */
 
 static void learner_release(void *object) {
@@ -189,12 +198,9 @@ static void learner_release(void *object) {
 }
 
 static PyObject *learner_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *dict;
-    unsigned threads = 1;
-    static char *names[] = {"config", "threads", NULL};
+    unsigned threads;
     wr_rl_config config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|I", names, &dict, &threads) ||
-        !bridge_config(dict, &config)) {
+    if (!config_and_threads(args, kwargs, &config, &threads)) {
         return NULL;
     }
     wr_rl_learner *learner;
@@ -449,12 +455,9 @@ static void loop_release(void *object) {
 }
 
 static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *dict;
-    unsigned threads = 1;
-    static char *names[] = {"config", "threads", NULL};
+    unsigned threads;
     wr_rl_config config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|I", names, &dict, &threads) ||
-        !bridge_config(dict, &config)) {
+    if (!config_and_threads(args, kwargs, &config, &threads)) {
         return NULL;
     }
     wr_rl_loop *loop;
