@@ -1,5 +1,4 @@
 /* Fork servers, one per interpreter and environment, and workers: forked by them, or (in C) executed. */
-#include "raylet/shell/env_json.h"
 #include "raylet/shell/shell.h"
 
 #include <errno.h>
@@ -11,186 +10,10 @@
 
 extern char **environ;
 
-enum { FORK_FAILURES_MAX = 3, SPAWNS_PER_ANSWER = 64, ENV_MAX = 4096, ENV_SERVERS_MAX = 8, NAME_SIZE = 1024 };
-
-/* What variables that a value names may add to it. */
-#define ENV_EXPANDED_MAX (64u * 1024)
-
-/* ---- What a worker's process gets ---- */
-
-static void env_to_block(void *arg, const char *name, const char *value) {
-    shell_env_block *block = arg;
-    size_t n = strlen(name);
-    if (n == 0) {
-        return; /* no process can have it */
-    }
-    for (uint32_t i = 0; i < block->count; i++) {
-        if (strncmp(block->items[i], name, n) == 0 && block->items[i][n] == '=') {
-            wr_free(block->items[i]);
-            block->items[i] = block->items[--block->count];
-            break;
-        }
-    }
-    if (block->count < ENV_MAX - 1) {
-        size_t bytes = n + strlen(value) + 2;
-        char *text = shell_alloc(bytes);
-        snprintf(text, bytes, "%s=%s", name, value);
-        block->items[block->count++] = text;
-    }
-}
-
-static void env_block_done(shell_env_block *block) {
-    for (uint32_t i = 0; i < block->count; i++) {
-        wr_free(block->items[i]);
-    }
-    wr_free(block->items);
-    *block = (shell_env_block){0};
-}
-
-static shell_env_block env_block_new(void) {
-    return (shell_env_block){.items = shell_alloc(ENV_MAX * sizeof(char *))};
-}
-
-static bool env_block_equal(const shell_env_block *a, const shell_env_block *b) {
-    bool equal = a->count == b->count;
-    for (uint32_t i = 0; equal && i < a->count; i++) {
-        equal = strcmp(a->items[i], b->items[i]) == 0;
-    }
-    return equal;
-}
-
-static const char *env_block_value(const shell_env_block *block, const char *name) {
-    size_t n = strlen(name);
-    for (uint32_t i = 0; i < block->count; i++) {
-        if (strncmp(block->items[i], name, n) == 0 && block->items[i][n] == '=') {
-            return block->items[i] + n + 1;
-        }
-    }
-    return NULL;
-}
+enum { FORK_FAILURES_MAX = 3, SPAWNS_PER_ANSWER = 64, ENV_SERVERS_MAX = 8 };
 
 static void random_id(uint8_t *out, size_t n) {
     wr_random_bytes(out, n);
-}
-
-/* "${NAME}" in a value becomes the job's or this process's variable. */
-static void expand(const shell_env_block *job_env, const char *value, char *out, size_t size) {
-    size_t n = 0;
-    while (*value != 0 && n + 1 < size) {
-        const char *end = value[0] == '$' && value[1] == '{' ? strchr(value, '}') : NULL;
-        if (end == NULL || end - value - 2 >= NAME_SIZE) {
-            out[n++] = *value++;
-            continue;
-        }
-        char name[NAME_SIZE];
-        snprintf(name, sizeof name, "%.*s", (int)(end - value - 2), value + 2);
-        const char *text = env_block_value(job_env, name);
-        text = text != NULL ? text : getenv(name);
-        if (text != NULL) {
-            n += (size_t)snprintf(out + n, size - n, "%s", text);
-            n = n < size ? n : size - 1;
-        }
-        value = end + 1;
-    }
-    out[n] = 0;
-}
-
-/* Adds the variables of a runtime environment's JSON text. */
-static void add_env_vars(const char *json, const shell_env_block *job_env, shell_env_block *out) {
-    const char *at = shell_env_json_begin(json);
-    if (at == NULL) {
-        return;
-    }
-    size_t size = strlen(json) + 8, room = size + ENV_EXPANDED_MAX; /* no text in it is longer than it is */
-    char *name = shell_alloc(size), *value = shell_alloc(size), *expanded = shell_alloc(room);
-    while (shell_env_json_next(&at, name, value, size)) {
-        expand(job_env, value, expanded, room);
-        env_to_block(out, name, expanded);
-    }
-    wr_free(name);
-    wr_free(value);
-    wr_free(expanded);
-}
-
-/* The variables of the driver, which its hello gave as a list of "NAME=VALUE". */
-static shell_env_block env_of_job(const shell_job *job) {
-    shell_env_block block = env_block_new();
-    wr_record config = {job->config, job->config_bytes};
-    wr_record_value list, item;
-    if (!wr_record_find(&config, "env", &list) || list.type != 'l') {
-        return block;
-    }
-    for (uint32_t cursor = 0; wr_record_item(&list, &cursor, &item);) {
-        if (item.type != 'b' && item.type != 's') {
-            continue;
-        }
-        char *text = shell_alloc(item.count + 1u);
-        memcpy(text, item.bytes, item.count);
-        char *equals = strchr(text, '=');
-        if (equals != NULL) {
-            *equals = 0;
-            env_to_block(&block, text, equals + 1);
-        }
-        wr_free(text);
-    }
-    return block;
-}
-
-static bool is_alias(const shell_job *job) {
-    wr_record config = {job->config, job->config_bytes};
-    return wr_record_get_int(&config, "alias", 0) != 0;
-}
-
-static uint64_t env_hash_of(const wr_core_worker_info *info, const shell_job *job) {
-    return info->env_hash != 0 ? info->env_hash : job->env_hash;
-}
-
-/* Every variable that a worker has beside those it inherits. Names may come twice: the later one counts. */
-static void worker_env(wr_shell *sh, uint32_t worker, const shell_job *job, shell_env_block *out) {
-    wr_core_worker_info info;
-    bool known = wr_raylet_core_worker_info(sh->core, worker, &info);
-    WR_ASSERT(known);
-    shell_env_block env = env_of_job(job);
-    char text[4 * WR_GPUS_MAX * 8], node[2 * WR_NODE_ID_BYTES + 1], number[32];
-    if (getenv("OMP_NUM_THREADS") == NULL && env_block_value(&env, "OMP_NUM_THREADS") == NULL) {
-        snprintf(number, sizeof number, "%u", info.threads);
-        env_to_block(out, "OMP_NUM_THREADS", number);
-    }
-    for (uint32_t i = 0; i < env.count; i++) {
-        char *equals = strchr(env.items[i], '=');
-        *equals = 0;
-        env_to_block(out, env.items[i], equals + 1);
-        *equals = '=';
-    }
-    if (info.gpus.devices != 0) {
-        size_t n = 0;
-        for (uint32_t i = 0; i < WR_GPUS_MAX; i++) {
-            if ((info.gpus.devices >> i & 1) != 0) {
-                const char *id = sh->gpu_ids[i];
-                char plain[16];
-                snprintf(plain, sizeof plain, "%u", i);
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n > 0 ? "," : "",
-                                      id[0] != 0 ? id : plain);
-            }
-        }
-        env_to_block(out, "CUDA_VISIBLE_DEVICES", text);
-    }
-    add_env_vars(shell_env_text(sh, env_hash_of(&info, job)), &env, out);
-    env_block_done(&env);
-    wr_hex_encode(sh->node_id.bytes, WR_NODE_ID_BYTES, node);
-    char job_hex[9];
-    uint8_t job_bytes[4] = {(uint8_t)job->number, (uint8_t)(job->number >> 8), (uint8_t)(job->number >> 16),
-                            (uint8_t)(job->number >> 24)};
-    wr_hex_encode(job_bytes, 4, job_hex);
-    snprintf(number, sizeof number, "%d", (int)getpid());
-    env_to_block(out, "WHIPRAY_JOB_ID", job_hex);
-    env_to_block(out, "WHIPRAY_NODE_ID", node);
-    env_to_block(out, "WHIPRAY_RAYLET_PID", number);
-    if (is_alias(job)) {
-        env_to_block(out, "RAY_JOB_ID", job_hex);
-        env_to_block(out, "RAY_NODE_ID", node);
-        env_to_block(out, "RAY_RAYLET_PID", number);
-    }
 }
 
 /* ---- The servers ---- */
@@ -198,25 +21,25 @@ static void worker_env(wr_shell *sh, uint32_t worker, const shell_job *job, shel
 /* The environment's variables are there from the beginning of the interpreter: only so do PYTHONPATH,
  * LD_LIBRARY_PATH, PYTHONHASHSEED, the number of OpenMP's threads and malloc's settings count. */
 static shell_env_block server_env(const shell_fork *fork) {
-    shell_env_block block = env_block_new();
-    for (char **at = environ; *at != NULL && block.count < ENV_MAX - 1; at++) {
+    shell_env_block block = shell_env_new();
+    for (char **at = environ; *at != NULL && block.count < SHELL_ENV_MAX - 1; at++) {
         block.items[block.count++] = shell_text(*at);
     }
     for (uint32_t i = 0; i < fork->env.count; i++) {
         char *equals = strchr(fork->env.items[i], '=');
         *equals = 0;
-        env_to_block(&block, fork->env.items[i], equals + 1);
+        shell_env_set(&block, fork->env.items[i], equals + 1);
         *equals = '=';
     }
-    const char *ours = getenv("PYTHONPATH"), *path = env_block_value(&fork->env, "PYTHONPATH");
+    const char *ours = getenv("PYTHONPATH"), *path = shell_env_value(&fork->env, "PYTHONPATH");
     if (ours != NULL && path != NULL) { /* whipray itself may be found by ours only */
         size_t bytes = strlen(ours) + strlen(path) + 2;
         char *both = shell_alloc(bytes);
         snprintf(both, bytes, "%s:%s", path, ours);
-        env_to_block(&block, "PYTHONPATH", both);
+        shell_env_set(&block, "PYTHONPATH", both);
         wr_free(both);
     }
-    env_to_block(&block, "WHIPRAY_FORK_KEY", fork->python);
+    shell_env_set(&block, "WHIPRAY_FORK_KEY", fork->python);
     return block;
 }
 
@@ -238,7 +61,7 @@ static void start_server(wr_shell *sh, shell_fork *fork) {
                     NULL};
     shell_env_block block = server_env(fork);
     int pid = shell_exec(argv, block.items, log, log, NULL);
-    env_block_done(&block);
+    shell_env_done(&block);
     fork->proc = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
     if (fork->proc == NULL) {
         WR_LOG_ERROR("fork_server.start", "python=%s errno=%d", fork->python, errno);
@@ -257,7 +80,7 @@ static void forget_server(wr_shell *sh, shell_fork *fork) {
             break;
         }
     }
-    env_block_done(&fork->env);
+    shell_env_done(&fork->env);
     wr_free(fork->python);
     wr_free(fork);
 }
@@ -298,15 +121,15 @@ shell_fork *shell_fork_of(wr_shell *sh, const shell_job *job, uint64_t env_hash)
     const char *python = job != NULL && job->python[0] != 0 ? job->python
                          : sh->args.python[0] != 0          ? sh->args.python
                                                             : "/usr/bin/python3";
-    shell_env_block env = env_block_new();
+    shell_env_block env = shell_env_new();
     if (job != NULL) {
-        shell_env_block job_env = env_of_job(job);
-        add_env_vars(shell_env_text(sh, env_hash), &job_env, &env);
-        env_block_done(&job_env);
+        shell_env_block job_env = shell_env_of_job(job);
+        shell_env_add_json(shell_env_text(sh, env_hash), &job_env, &env);
+        shell_env_done(&job_env);
     }
     for (shell_fork *f = sh->forks; f != NULL; f = f->next) {
-        if (!f->retired && strcmp(f->python, python) == 0 && env_block_equal(&f->env, &env)) {
-            env_block_done(&env);
+        if (!f->retired && strcmp(f->python, python) == 0 && shell_env_equal(&f->env, &env)) {
+            shell_env_done(&env);
             if (f->proc == NULL) { /* it died; a new try */
                 start_server(sh, f);
             }
@@ -408,13 +231,13 @@ static void spawn_c(wr_shell *sh, uint32_t worker, shell_job *job) {
     }
     char *argv[] = {program, "--socket", sh->socket_path, "--token-file", sh->args.token_file, "--cookie",
                     cookie,  NULL};
-    shell_env_block block = env_block_new();
-    for (char **at = environ; *at != NULL && block.count < ENV_MAX - 1; at++) {
+    shell_env_block block = shell_env_new();
+    for (char **at = environ; *at != NULL && block.count < SHELL_ENV_MAX - 1; at++) {
         block.items[block.count++] = shell_text(*at);
     }
-    worker_env(sh, worker, job, &block);
+    shell_env_of_worker(sh, worker, job, &block);
     int pid = shell_exec(argv, block.items, w->out, w->err, job->cwd);
-    env_block_done(&block);
+    shell_env_done(&block);
     shell_proc *proc = pid > 0 ? shell_proc_watch(sh, pid, -1, true) : NULL;
     if (proc == NULL) {
         defer_failure(sh, worker);
@@ -472,7 +295,7 @@ void shell_spawn(wr_shell *sh, uint32_t worker) {
         spawn_c(sh, worker, job);
         return;
     }
-    w->fork = shell_fork_of(sh, job, env_hash_of(&info, job));
+    w->fork = shell_fork_of(sh, job, shell_env_hash_of(&info, job));
     w->fork->workers++;
     w->queued = w->fork->proc != NULL;
     if (!w->queued) {
@@ -531,14 +354,14 @@ static shell_fork *fork_of(shell_conn *conn, wr_error *err) {
 }
 
 static void write_env(wr_shell *sh, uint32_t worker, const shell_job *job) {
-    shell_env_block block = env_block_new();
-    worker_env(sh, worker, job, &block);
+    shell_env_block block = shell_env_new();
+    shell_env_of_worker(sh, worker, job, &block);
     wr_record_list_begin(&sh->w, "env");
     for (uint32_t i = 0; i < block.count; i++) {
         wr_record_bytes(&sh->w, NULL, block.items[i], strlen(block.items[i]));
     }
     wr_record_list_end(&sh->w);
-    env_block_done(&block);
+    shell_env_done(&block);
 }
 
 void shell_fork_serve(wr_shell *sh, shell_fork *fork) {

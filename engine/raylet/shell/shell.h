@@ -366,6 +366,20 @@ wr_status shell_fork_failed(wr_shell *sh, shell_conn *conn, uint64_t request, co
 wr_status shell_fork_exited(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                             wr_error *err);
 
+/* ---- fork_env.c: variables. A block owns its texts; one name comes once. ---- */
+enum { SHELL_ENV_MAX = 4096 }; /* variables of a process; more are left out */
+shell_env_block shell_env_new(void);
+void shell_env_done(shell_env_block *block);
+void shell_env_set(shell_env_block *block, const char *name, const char *value);
+bool shell_env_equal(const shell_env_block *a, const shell_env_block *b);
+const char *shell_env_value(const shell_env_block *block, const char *name); /* lent; NULL: not there */
+shell_env_block shell_env_of_job(const shell_job *job); /* what its driver's hello gave */
+uint64_t shell_env_hash_of(const wr_core_worker_info *info, const shell_job *job);
+/* Adds the variables of a runtime environment's JSON text; "${NAME}" in them is one of the job's, or of this process. */
+void shell_env_add_json(const char *json, const shell_env_block *job_env, shell_env_block *out);
+/* Every variable that a worker has beside those it inherits. */
+void shell_env_of_worker(wr_shell *sh, uint32_t worker, const shell_job *job, shell_env_block *out);
+
 /* ---- gcs.c ---- */
 wr_status shell_gcs_start(wr_shell *sh, wr_error *err); /* process (head) and link */
 void shell_gcs_died(wr_shell *sh);
