@@ -2,6 +2,23 @@
 #include "core.h"
 #include "local/forks.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { GAP_MAX = 1 << 16, GAP_MIN = 32 };
+
+/* Takes what malloc has free between the server's blocks and never gives it back: a worker's new blocks then lie side
+ * by side behind them, instead of one here and one there in pages that it would have to copy for them (0.2 MiB). */
+static void fill_gaps(void) {
+    const char *end = sbrk(0);
+    for (size_t size = GAP_MAX; size >= GAP_MIN; size /= 2) {
+        const char *block;
+        do {
+            block = malloc(size);
+        } while (block != NULL && block < end);
+    }
+}
+
 static PyObject *serve_forks(PyObject *module, PyObject *args) {
     (void)module;
     const char *path;
@@ -9,6 +26,7 @@ static PyObject *serve_forks(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "sy*", &path, &hello)) {
         return NULL;
     }
+    fill_gaps();
     wr_error error = {0};
     wr_frame_conn *conn = NULL;
     wr_record order;

@@ -88,6 +88,26 @@ def is_installed() -> bool:
     return _finder in sys.meta_path
 
 
+_collected: dict[str, ModuleType] = {}
+
+
+def _second_names() -> dict[str, ModuleType]:
+    return {
+        ALIAS + name.removeprefix(TARGET): module
+        for name, module in list(sys.modules.items())
+        if name.startswith(TARGET + ".") and name != TARGET + "._core"
+    }
+
+
+def prepare() -> None:
+    """Collect, for the workers forked from here, what `install` would look for in each.
+
+    To go through all modules makes their pages a worker's own: a megabyte.
+    """
+    uninstall()  # importing this installed it, which is for the job to say
+    _collected.update(_second_names())
+
+
 def install() -> None:
     """Make ``ray`` a name of ``whipray`` in this process; safe to call twice.
 
@@ -108,15 +128,14 @@ def install() -> None:
     sys.meta_path.insert(0, _finder)
     sys.modules[ALIAS] = whipray
     # What is imported already gets its second name at once: one object, whoever asks.
-    for name, module in list(sys.modules.items()):
-        if name.startswith(TARGET + ".") and name != TARGET + "._core":
-            sys.modules.setdefault(ALIAS + name.removeprefix(TARGET), module)
+    for name, module in (_collected or _second_names()).items():
+        sys.modules.setdefault(name, module)
     config.alias_active = True
     whipray.__version__ = RAY_VERSION
 
 
 def uninstall() -> None:
-    """Undo `install`, for tests."""
+    """Undo `install`."""
     import whipray
 
     if not is_installed():

@@ -91,14 +91,14 @@ def is_async(cls: type) -> bool:
 
 def _callables(cls: type) -> list[tuple[str, Any]]:
     """Names and functions of the methods of a class, sorted: the order is the index."""
+    members: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[:-1]):  # but `object`
+        members.update(vars(base))
     found: list[tuple[str, Any]] = []
-    for name in sorted(dir(cls)):
+    for name in sorted(members):
         if name in _NOT_METHODS or name in BUILT_IN_METHODS:
             continue
-        try:
-            member = inspect.getattr_static(cls, name)
-        except AttributeError:
-            continue
+        member = members[name]
         if isinstance(member, (staticmethod, classmethod)):
             member = member.__func__
         elif isinstance(member, (property, type)) or not callable(member):

@@ -23,10 +23,18 @@ import sys
 from typing import Any, Final
 
 from whipray import _core
+from whipray.runtime_env import INHERITED_VARIABLE
 
+WHOLE_ENVIRONMENT: Final = INHERITED_VARIABLE.encode()
 PROTOCOL_VERSION: Final = 1
 KIND_FORK_SERVER: Final = 4
-THREAD_MODULES: Final = ("threading", "logging")
+OUR_MODULES: Final = (
+    "threading",
+    "logging",
+    "whipray._private.awaiting",
+    "whipray._private.session",
+)
+"""What their after-fork hooks put in order is in order in a worker that begins."""
 BLAS_VARIABLES: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -51,16 +59,18 @@ def preload() -> None:
     import cloudpickle  # type: ignore[import-untyped]  # noqa: F401
 
     import whipray._private.worker_main  # noqa: F401
+    from whipray import compat
 
+    compat.prepare()
     name_output()
 
 
 def own_fork_hooks() -> list[tuple[list[Any], list[Any]]]:
-    """Take out what the standard library does in a forked child for locks and other threads.
+    """Take out what is done in a forked child for locks, other threads and open sessions.
 
-    Here is one thread and no lock is held, so in a worker it would change nothing, and yet make a
-    tenth of its memory its own. Returns the interpreter's lists with what was taken out of each,
-    for the worker to put back: its own children need it.
+    Here is one thread, no lock is held and no session open, so in a worker it would change nothing,
+    and yet make a tenth of its memory its own. Returns the interpreter's lists with what was taken
+    out of each, for the worker to put back: its own children need it.
     """
     taken: list[tuple[list[Any], list[Any]]] = []
 
@@ -70,7 +80,7 @@ def own_fork_hooks() -> list[tuple[list[Any], list[Any]]]:
     os.register_at_fork(after_in_child=probe)
     for listed in gc.get_referrers(probe):
         if type(listed) is list and listed[-1:] == [probe]:
-            mine = [hook for hook in listed if getattr(hook, "__module__", "") in THREAD_MODULES]
+            mine = [hook for hook in listed if getattr(hook, "__module__", "") in OUR_MODULES]
             listed[:] = [hook for hook in listed if hook not in mine and hook is not probe]
             taken.append((listed, mine))
     return taken
@@ -125,7 +135,8 @@ def enter(order: dict[str, Any], key: memoryview | None) -> None:
         os.environ.pop(name, None)
     for item in order["env"]:
         variable, _, value = item.partition(b"=")
-        os.environb[variable] = value
+        if variable != WHOLE_ENVIRONMENT:  # this server's own; `prepare` has read it
+            os.environb[variable] = value
     if order["niceness"]:
         try:
             os.nice(order["niceness"])
@@ -155,6 +166,7 @@ def main() -> int:
     from whipray._private import worker_main
 
     worker_main.prepare()
+    worker_main.threads_given = _threads_given()
     key = numpy_key()
     hooks = own_fork_hooks()  # before freeze, which hides them
     atexit._clear()
@@ -178,9 +190,7 @@ def main() -> int:
     for listed, taken_out in hooks:
         listed.extend(taken_out)
     order = _core.unpack(packed)
-    threads_given = _threads_given()
     enter(order, key)
-    worker_main.threads_given = threads_given
     return worker_main.main(options.socket, token, order["cookie"])
 
 

@@ -59,6 +59,9 @@ class _Life:
         self.cancels: collections.deque[int] = collections.deque(maxlen=CANCELS_KEPT)
         self.interrupted = 0
         self.warned_about_get = False
+        self.environment: dict[str, Any] | None = None
+        """The runtime environment that it was made for, which its children inherit; None: the
+        job's."""
 
 
 _life = _Life()
@@ -465,18 +468,13 @@ def _prepare_job(job: dict[str, Any], environment: dict[str, Any]) -> None:
         compat.install()
 
 
-def _inherited_environment(job_env: dict[str, Any]) -> dict[str, Any]:
-    """The runtime environment that this worker was made for, which its children inherit."""
-    own = os.environ.pop(INHERITED_VARIABLE, "")
-    found: dict[str, Any] = json.loads(bytes.fromhex(own)) if own else job_env
-    return found
-
-
 def prepare() -> None:
     """Do once, before workers are forked, what is the same in all of them.
 
     What is done after the fork makes pages of each worker its own, and takes time at its start.
     """
+    own = os.environ.pop(INHERITED_VARIABLE, "")
+    _life.environment = json.loads(bytes.fromhex(own)) if own else None
     hooks.install()
     _core.set_hooks(
         load_function=_load_function,
@@ -509,13 +507,13 @@ def main(socket_path: str, token: str, cookie: bytes) -> NoReturn:
     job = welcome.get("job_config") or {}
     text = job.get("runtime_env") or "{}"
     job_env = json.loads(text) if text != "{}" else {}
-    environment = _inherited_environment(job_env)
+    environment = job_env if _life.environment is None else _life.environment
     session = _session
     session.number, session.welcome = _core.session(), welcome
     session.runtime_env, session.job_env = environment, job_env
     sessions.set_current(session)
-    if not threads_given:
-        given = [item.partition(b"=")[0].decode(errors="replace") for item in job.get("env") or []]
+    if not threads_given and job.get("env"):
+        given = [item.partition(b"=")[0].decode(errors="replace") for item in job["env"]]
         threads_given = int(any(name in given for name in THREAD_VARIABLES))
     errors.Origin.node_ip = str(welcome.get("node_ip") or "127.0.0.1")
     try:
