@@ -711,6 +711,23 @@ def test_ray_shutdown_hook(tmp_path):
     assert mark.read_text() == "down"
 
 
+def test_ray_shutdown_hook_when_the_last_handle_goes(tmp_path):
+    @ray.remote(num_cpus=0)
+    class Hooked:
+        def pid(self):
+            return os.getpid()
+
+        def __ray_shutdown__(self):
+            (tmp_path / str(os.getpid())).write_text("down")
+
+    for _ in range(3 if AGAINST == "ray" else 10):
+        actor = Hooked.remote()
+        pid = ray.get(actor.pid.remote())
+        del actor
+        wait_for_exit(pid)
+        assert (tmp_path / str(pid)).read_text() == "down"
+
+
 def test_a_class_that_makes_actors_of_itself():
     @ray.remote(num_cpus=0)
     class Node:

@@ -323,6 +323,7 @@ def test_sigterm_ends_the_cluster(tmp_path):
     assert not os.path.exists(f"/proc/{pid}")
 
 
+@pytest.mark.differs("it is not connected: calls raise, references drop without effect")
 def test_forked_child_is_not_connected():
     ray.init(num_cpus=1, include_dashboard=False)
     ref = ray.put(1)

@@ -341,6 +341,12 @@ void wr_raylet_core_actor_ready(wr_raylet_core *core, wr_time_ns now, uint32_t w
     core_schedule(core, now);
 }
 
+/* It was told to leave because its last handle is gone, and has its time for exit functions: that the GCS
+ * calls it dead is the echo of what it was told. */
+static bool leaves_by_itself(const core_actor *a) {
+    return a->unheld && a->worker != NULL && a->worker->state == WR_CW_ENDING && !a->worker->killed;
+}
+
 void core_actor_stop(wr_raylet_core *core, wr_time_ns now, const wr_msg_stop *stop) {
     core_actor *a = core_actor_of_id(core, &stop->actor);
     if (a == NULL || a->state == WR_ACTOR_DEAD || stop->n < a->n) {
@@ -350,6 +356,10 @@ void core_actor_stop(wr_raylet_core *core, wr_time_ns now, const wr_msg_stop *st
     const char *why = text[0] != 0 ? text : "it was killed";
     a->no_restart = a->no_restart || !stop->restart;
     a->silent = a->silent || !stop->restart;
+    if (leaves_by_itself(a)) {
+        wr_free(text);
+        return;
+    }
     if (a->worker != NULL) {
         core_worker_stop(core, a->worker, stop->status != WR_OK ? (wr_status)stop->status : WR_E_ACTOR_DIED,
                          why);
@@ -373,6 +383,10 @@ void core_actor_act(wr_raylet_core *core, wr_time_ns now, const wr_msg_act *act)
     char *text = core_text_span(act->text);
     if (act->state == WR_ACTOR_DEAD) {
         a->no_restart = a->silent = true;
+        if (leaves_by_itself(a)) {
+            wr_free(text);
+            return;
+        }
         if (a->worker != NULL) {
             core_worker_stop(core, a->worker, act->status != WR_OK ? (wr_status)act->status : WR_E_ACTOR_DIED,
                              text[0] != 0 ? text : "it has ended");

@@ -148,9 +148,11 @@ TEST(Actors, TheLastHandleGoneEndsItAfterItsQueuedCalls) {
     cursor = 0;
     ASSERT_TRUE(wr_raylet_core_draining(n->core, &cursor, &draining));
     EXPECT_EQ(a, draining);
+    n->log.clear();
     wr_raylet_core_drained(n->core, c.now, a);
     c.Settle();
     c.Pass(100);
+    EXPECT_EQ(nullptr, n->Last(WR_CMD_KILL)) << "it is told to leave, and has time for its exit functions";
     EXPECT_TRUE(n->Saw(WR_CMD_PORT_CLOSE, port));
     EXPECT_EQ(0u, n->Counts().actors);
     EXPECT_EQ(0u, n->Counts().wishes);
