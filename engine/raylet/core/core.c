@@ -41,6 +41,7 @@ wr_status wr_raylet_core_new(const wr_raylet_core_opts *opts, wr_raylet_core **o
     core->nonce = opts->nonce;
     core->num_cpus = opts->num_cpus;
     core->prestart = opts->prestart;
+    core->start_ns = opts->start_ns != 0 ? opts->start_ns : WR_CORE_START_NS;
     core->sync_text = core_text("");
     core->stats = core_text("");
     core->sync_dirty = true;

@@ -26,7 +26,9 @@ WR_BEGIN_DECLS
 #define WR_CORE_SLICE_NS (20ull * 1000 * 1000)        /* a worker is not recalled from busy work before */
 #define WR_CORE_IDLE_END_NS (1000ull * 1000 * 1000)   /* idle workers beyond num_cpus end after */
 #define WR_CORE_DRAIN_NS (30ull * 1000 * 1000 * 1000) /* an actor out of scope is killed after */
-#define WR_CORE_RETURN_NS (400ull * 1000 * 1000)      /* foreign tasks without room go back after (T3) */
+#define WR_CORE_START_NS                                                                                     \
+    (60ull * 1000 * 1000 * 1000)                 /* a worker that has not said hello by then is given up */
+#define WR_CORE_RETURN_NS (400ull * 1000 * 1000) /* foreign tasks without room go back after (T3) */
 #define WR_CORE_QUERY_NS (20ull * 1000 * 1000 * 1000) /* a question to the GCS fails after */
 /* Room is kept free for who waits longest, but only for the first part of each period: what runs may itself wait
  * for what
@@ -46,8 +48,9 @@ typedef struct wr_raylet_core wr_raylet_core;
 typedef struct wr_raylet_core_opts {
     wr_node_info node; /* inc 0; resources, labels as texts; copied */
     wr_nonce nonce;
-    uint32_t num_cpus; /* idle workers that are kept; of the pool, not of the resources */
-    uint32_t prestart; /* workers started for a job before it asks */
+    uint32_t num_cpus;   /* idle workers that are kept; of the pool, not of the resources */
+    uint32_t prestart;   /* workers started for a job before it asks */
+    wr_time_ns start_ns; /* from SPAWN to hello; 0: WR_CORE_START_NS */
 } wr_raylet_core_opts;
 
 WR_MUST_USE wr_status wr_raylet_core_new(const wr_raylet_core_opts *opts, wr_raylet_core **out,
@@ -68,8 +71,9 @@ typedef enum wr_core_cmd_type {
     WR_CMD_REWIND,     /* port */
     WR_CMD_SLOT_DEAD, /* slot, worker (or NONE), job; status, text: what tasks without retries get; flag: its calls wait
                          for a restart */
-    WR_CMD_SPAWN,  /* worker */
-    WR_CMD_KILL,   /* worker: SIGKILL to its process */
+    WR_CMD_SPAWN, /* worker */
+    WR_CMD_KILL, /* worker: SIGKILL to its process; flag: its time to start is over, so that who should have made it
+                      hangs if there is none */
     WR_CMD_FORGET, /* worker: nobody asks for it any more */
     WR_CMD_HOLD,   /* handle */
     WR_CMD_DROP,   /* handle */

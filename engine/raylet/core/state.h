@@ -53,10 +53,12 @@ struct core_worker {
     core_class *cls;
     core_actor *actor;
     core_taken taken;
-    bool blocked, recalling, idle, fresh /* not seen to run since it was assigned */, intended, killed;
+    bool blocked, recalling, idle, fresh /* not seen to run since it was assigned */, intended, killed,
+        late;           /* it did not start in time */
     uint32_t seq, word; /* of the assignment that was written last */
     uint32_t reserved;  /* tasks behind the one it runs, which others of its class may steal */
-    wr_time_ns assigned, idle_since, charged, kill_at /* 0: never */;
+    wr_time_ns assigned, idle_since, charged, kill_at /* 0: never */,
+        start_by /* its hello is wanted; 0: it came, or is not waited for any more */;
     wr_status kill_status;
     char *kill_text; /* owned; why it was killed */
 };
@@ -139,6 +141,7 @@ struct wr_raylet_core {
     char *node_texts;
     wr_nonce nonce;
     uint32_t num_cpus, prestart;
+    wr_time_ns start_ns;
 
     wr_res total, available; /* available: N1 */
     wr_gpus gpus;

@@ -58,7 +58,8 @@ core_worker *core_spawn(wr_raylet_core *core, wr_time_ns now, const wr_class *cl
                        .language = cls->language,
                        .state = WR_CW_STARTING,
                        .threads = threads,
-                       .idle_since = now};
+                       .idle_since = now,
+                       .start_by = now + core->start_ns};
     core->workers[at] = w;
     core->worker_count = at == core->worker_count ? at + 1 : core->worker_count;
     core->live_workers++;
@@ -168,10 +169,7 @@ void core_worker_end(wr_raylet_core *core, wr_time_ns now, core_worker *w, wr_ti
     write_state(core, w);
 }
 
-void core_worker_stop(wr_raylet_core *core, core_worker *w, wr_status status, const char *text) {
-    if (w->killed) {
-        return;
-    }
+static void give_up(wr_raylet_core *core, core_worker *w, wr_status status) {
     if (w->state == WR_CW_STARTING) {
         core_pool *pool = pool_of(core, w);
         pool->starting -= pool->starting > 0;
@@ -179,9 +177,29 @@ void core_worker_stop(wr_raylet_core *core, core_worker *w, wr_status status, co
     w->killed = true;
     w->state = WR_CW_ENDING;
     w->kill_status = status;
+}
+
+void core_worker_stop(wr_raylet_core *core, core_worker *w, wr_status status, const char *text) {
+    if (w->killed) {
+        return;
+    }
+    give_up(core, w, status);
     wr_free(w->kill_text);
     w->kill_text = core_text(text);
     core_cmd(core, WR_CMD_KILL)->worker = w->index;
+}
+
+/* Nobody waits for ever for a process that does not come, be it wanted still or not: whoever should have made it
+ * hangs. What becomes of it is a failure to start, whose text is the shell's. */
+static void start_is_over(wr_raylet_core *core, core_worker *w) {
+    w->start_by = 0;
+    if (!w->killed) {
+        w->late = true;
+        give_up(core, w, WR_E_ENV_SETUP);
+    }
+    wr_core_cmd *cmd = core_cmd(core, WR_CMD_KILL);
+    cmd->worker = w->index;
+    cmd->flag = true;
 }
 
 void wr_raylet_core_worker_kill(wr_raylet_core *core, uint32_t worker, wr_status status, const char *text) {
@@ -231,6 +249,7 @@ void wr_raylet_core_worker_hello(wr_raylet_core *core, wr_time_ns now, uint32_t 
     w->slot = slot;
     w->pid = pid;
     w->idle_since = now;
+    w->start_by = 0;
     if (w->state == WR_CW_STARTING) {
         core_pool *pool = pool_of(core, w);
         pool->starting -= pool->starting > 0;
@@ -335,7 +354,7 @@ static void pool_failed(wr_raylet_core *core, const core_pool *pool, const char 
 static void worker_gone(wr_raylet_core *core, wr_time_ns now, core_worker *w, const char *text,
                         bool started) {
     core_pool *pool = pool_of(core, w);
-    bool failed = w->state == WR_CW_STARTING && !started;
+    bool failed = (w->state == WR_CW_STARTING || w->late) && !started;
     if (w->state == WR_CW_STARTING) {
         pool->starting -= pool->starting > 0;
     }
@@ -404,6 +423,9 @@ void core_workers_tick(wr_raylet_core *core, wr_time_ns now) {
         if (w != NULL && w->kill_at != 0 && now >= w->kill_at && !w->killed) {
             core_worker_stop(core, w, w->kill_status != WR_OK ? w->kill_status : WR_E_WORKER_DIED,
                              "it did not end when it was told to");
+        }
+        if (w != NULL && w->start_by != 0 && now >= w->start_by) {
+            start_is_over(core, w);
         }
         idle += w != NULL && idles(w);
     }

@@ -360,6 +360,7 @@ void shell_conn_close(shell_conn *conn) {
     if (conn->fork != NULL && conn->fork->conn == conn) {
         conn->fork->conn = NULL;
         conn->fork->ticket = 0;
+        conn->fork->asked_at = wr_clock_ns();
     }
     if (conn->kind == 2 && conn->worker != WR_CORE_NONE && conn->worker < sh->worker_capacity &&
         sh->workers[conn->worker] != NULL && sh->workers[conn->worker]->conn == conn) {

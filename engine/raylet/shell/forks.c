@@ -69,6 +69,8 @@ static void start_server(wr_shell *sh, shell_fork *fork) {
     }
     fork->proc->kind = PROC_FORK_SERVER;
     fork->proc->fork = fork;
+    fork->hung = false;
+    fork->asked_at = wr_clock_ns();
     WR_LOG_INFO("fork_server.started", "pid=%d python=%s variables=%u log=%s", pid, fork->python,
                 fork->env.count, log);
 }
@@ -110,7 +112,22 @@ static shell_fork *longest_idle(const wr_shell *sh, uint32_t most) {
     return count >= most ? found : NULL;
 }
 
+/* Ends a server that does not come for its next order; its death starts another, where one is wanted. */
+static void end_hung(wr_shell *sh, shell_fork *fork) {
+    if (fork->proc != NULL && fork->ticket == 0 && !fork->hung) {
+        WR_LOG_WARN("fork_server.hangs", "pid=%d after_ms=%llu log=%s", fork->proc->pid,
+                    (unsigned long long)sh->args.register_ms, fork->log);
+        fork->hung = true;
+        shell_kill(fork->proc, SIGKILL);
+    }
+}
+
 void shell_forks_tick(wr_shell *sh) {
+    for (shell_fork *at = sh->forks; at != NULL; at = at->next) {
+        if (wr_clock_ns() - at->asked_at >= sh->args.register_ms * 1000000ull) {
+            end_hung(sh, at);
+        }
+    }
     shell_fork *f = longest_idle(sh, 1);
     if (f != NULL && wr_clock_ns() - f->idle_since >= sh->args.env_server_idle_ms * 1000000ull) {
         retire(sh, f);
@@ -169,6 +186,10 @@ void shell_fork_died(wr_shell *sh, shell_fork *fork) {
         return;
     }
     shell_death_text(fork->proc, fork->log, NULL, sh->spawn_text, sizeof sh->spawn_text);
+    if (fork->hung) {
+        shell_late_text(sh, "the fork server did not make the worker", fork->log, sh->spawn_text,
+                        sizeof sh->spawn_text);
+    }
     WR_LOG_WARN("fork_server.died", "python=%s text=%s", fork->python, sh->spawn_text);
     shell_proc_close(fork->proc);
     fork->proc = NULL;
@@ -303,17 +324,35 @@ void shell_spawn(wr_shell *sh, uint32_t worker) {
     }
 }
 
-void shell_worker_kill(wr_shell *sh, uint32_t worker) {
+void shell_late_text(const wr_shell *sh, const char *what, const char *log, char *text, size_t size) {
+    char how[WR_ERROR_TEXT_MAX];
+    int n = snprintf(how, sizeof how, "%s", text);
+    n = n < 0 ? n
+              : snprintf(text, size, "%s within %g s (worker_register_timeout_seconds); its log is %s; %s",
+                         what, (double)sh->args.register_ms / 1000, log, how);
+    WR_ASSERT(n > 0); /* what does not fit is cut */
+}
+
+void shell_worker_kill(wr_shell *sh, uint32_t worker, bool late) {
     shell_worker *w = worker < sh->worker_capacity ? sh->workers[worker] : NULL;
     if (w == NULL) {
         return;
     }
     w->kill = true;
     if (w->proc != NULL) {
+        w->late = late;
         shell_kill(w->proc, SIGKILL);
     } else if (w->queued) {
         w->queued = false;
+        if (late && w->fork != NULL) { /* one that was to be killed anyway is forgotten without a word */
+            snprintf(sh->spawn_text, sizeof sh->spawn_text, "it was ended");
+            shell_late_text(sh, "the fork server was not ready", w->fork->log, sh->spawn_text,
+                            sizeof sh->spawn_text);
+            end_hung(sh, w->fork);
+        }
         defer_failure(sh, worker);
+    } else if (late && w->fork != NULL) { /* its death says that the worker could not be started */
+        end_hung(sh, w->fork);
     } /* else it is being forked: killed at fork_done */
 }
 
@@ -378,6 +417,7 @@ void shell_fork_serve(wr_shell *sh, shell_fork *fork) {
     shell_ticket t;
     shell_conn *conn = shell_ticket_take(sh, fork->ticket, &t);
     fork->ticket = 0;
+    fork->asked_at = wr_clock_ns();
     if (conn == NULL) {
         return;
     }

@@ -18,13 +18,15 @@ static wr_shell shell; /* for the life of the process */
 
 enum {
     ENV_SERVER_IDLE_MS = 60 * 1000,
+    REGISTER_MS = 60 * 1000,
     ROTATION_MAX_BYTES = 100 * 1000 * 1000,
     ROTATION_BACKUP_COUNT = 5,
     ROTATION_BACKUPS_MAX = 1000,
     SESSION_KEEP_COUNT = 10,
     SESSION_KEEP_BYTES = 1 << 30,
     DEAD_LOGS_COUNT = 200,
-    DEAD_LOGS_BYTES = 1 << 30
+    DEAD_LOGS_BYTES = 1 << 30,
+    REGISTER_SECONDS_MAX = 1000 * 1000
 };
 #define BYTES_MOST 9007199254740992.0 /* 2^53: what a number of the command line holds exactly */
 
@@ -39,6 +41,7 @@ static const char usage[] =
     "  --ready-fd FD                 gets \"OK\" or \"ERROR text\" once\n"
     "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N,\n"
     "                                gcs_restarts_per_minute=N (5; at most 1000),\n"
+    "                                worker_register_timeout_seconds=N (60),\n"
     "                                env_server_idle_ms=N (60000), rotation_max_bytes=N (100 MB; 0: never),\n"
     "                                rotation_backup_count=N (5),\n"
     "                                session_keep_count=N (10), session_keep_bytes=N (1 GiB): ended "
@@ -72,6 +75,7 @@ static const struct setting {
     size_t at; /* in shell_args */
     bool wide; /* uint64_t, else uint32_t */
     double most;
+    double scale; /* of what is kept to what is given; 0: the same, and 0 may be given */
 } settings[] = {
     {"gcs_restarts_per_minute", NULL, offsetof(shell_args, gcs_restarts), false, GCS_RESTARTS_LIMIT},
     {"rotation_max_bytes", "WHIPRAY_ROTATION_MAX_BYTES", offsetof(shell_args, rotation_bytes), true,
@@ -87,6 +91,8 @@ static const struct setting {
     {"dead_worker_logs_bytes", "WHIPRAY_DEAD_WORKER_LOGS_BYTES", offsetof(shell_args, dead_logs_bytes), true,
      BYTES_MOST},
     {"env_server_idle_ms", NULL, offsetof(shell_args, env_server_idle_ms), true, BYTES_MOST},
+    {"worker_register_timeout_seconds", NULL, offsetof(shell_args, register_ms), true, REGISTER_SECONDS_MAX,
+     1000},
     {"prestart", NULL, offsetof(shell_args, prestart), false, UINT32_MAX - 1},
 };
 
@@ -94,10 +100,11 @@ static wr_status set_number(shell_args *a, const struct setting *s, const char *
     char option[64];
     double number;
     snprintf(option, sizeof option, "config %s", s->name);
-    WR_TRY(parse_number(option, text, 0, &number, err));
+    WR_TRY(parse_number(option, text, s->scale == 0 ? 0 : 1 / s->scale, &number, err));
     if (number > s->most) {
         return WR_FAIL(err, WR_E_INVALID, "--%s: %s is more than %.0f", option, text, s->most);
     }
+    number *= s->scale == 0 ? 1 : s->scale;
     if (s->wide) {
         *(uint64_t *)(void *)((char *)a + s->at) = (uint64_t)number;
     } else {
@@ -171,6 +178,7 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
                       .ready_fd = -1,
                       .prestart = UINT32_MAX,
                       .env_server_idle_ms = ENV_SERVER_IDLE_MS,
+                      .register_ms = REGISTER_MS,
                       .rotation_bytes = ROTATION_MAX_BYTES,
                       .rotation_count = ROTATION_BACKUP_COUNT,
                       .session_count = SESSION_KEEP_COUNT,
@@ -318,7 +326,8 @@ static wr_status make_core(wr_shell *sh, uint64_t heap, uint64_t memory, wr_erro
                      "CPU=%.4f,%smemory=%llu,object_store_memory=%llu,node:%s=1,node:__internal_head__=1%s%s",
                      cpus, devices, (unsigned long long)memory, (unsigned long long)heap, a->node_ip,
                      a->resources[0] != 0 ? "," : "", a->resources);
-    wr_raylet_core_opts opts = {.num_cpus = cpus < 1 ? 1 : (uint32_t)cpus};
+    wr_raylet_core_opts opts = {.num_cpus = cpus < 1 ? 1 : (uint32_t)cpus,
+                                .start_ns = a->register_ms * 1000000};
     opts.prestart = a->prestart != UINT32_MAX ? a->prestart : opts.num_cpus < 2 ? opts.num_cpus : 2;
     opts.node = (wr_node_info){.head = true,
                                .pid = (uint32_t)getpid(),

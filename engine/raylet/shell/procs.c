@@ -48,6 +48,9 @@ static void settle(shell_proc *proc) {
         w = proc->worker < sh->worker_capacity ? sh->workers[proc->worker] : NULL;
         if (w != NULL && w->proc == proc) {
             shell_death_text(proc, w->err, w->out, text, sizeof text);
+            if (w->late) {
+                shell_late_text(sh, "the worker did not say hello", w->err, text, sizeof text);
+            }
             shell_logs_dead(sh, proc->pid);
             uint32_t worker = proc->worker;
             w->proc = NULL;

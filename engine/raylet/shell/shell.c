@@ -240,7 +240,7 @@ static void execute(wr_shell *sh, const wr_core_cmd *cmd) {
         shell_spawn(sh, cmd->worker);
         break;
     case WR_CMD_KILL:
-        shell_worker_kill(sh, cmd->worker);
+        shell_worker_kill(sh, cmd->worker, cmd->flag);
         break;
     case WR_CMD_FORGET:
         shell_worker_forget(sh, cmd->worker);

@@ -45,6 +45,7 @@ typedef struct shell_args {
     uint64_t env_server_idle_ms; /* so long a fork server of an environment is kept without a worker */
     uint64_t rotation_bytes;     /* a log file of that size is rotated; 0: never */
     uint32_t rotation_count;     /* copies kept of each */
+    uint64_t register_ms;        /* so long may a worker or fork server take to say hello */
     uint32_t gcs_restarts;       /* that often in a minute is the GCS started again */
     uint32_t session_count;      /* ended sessions whose folders stay */
     uint64_t session_bytes;      /* and what they may take of the disk */
@@ -78,6 +79,7 @@ typedef struct shell_worker {
     bool queued, asked,
         kill; /* waits in the fork server's queue; was handed to it; kill it when it is there */
     char out[WR_PATH_MAX], err[WR_PATH_MAX], first_out[WR_PATH_MAX], first_err[WR_PATH_MAX];
+    bool late;          /* killed because it did not say hello in time */
     bool named;         /* out and err have the pid; first_* go when it said hello */
     uint64_t cancelled; /* handle of the task that its killing cancels; 0: none */
     struct shell_cancel {
@@ -100,6 +102,8 @@ struct shell_fork { /* one fork server; its key is interpreter and environment *
     uint32_t workers;    /* entries of the shell's table that it made or shall make */
     uint64_t idle_since; /* wr_clock_ns, when there is none */
     bool retired;        /* was told to end: takes no more orders */
+    bool hung;           /* killed because it did not answer in time */
+    uint64_t asked_at;   /* wr_clock_ns: it was started, or got its last order */
     shell_proc *proc;
     shell_conn *conn;
     uint64_t ticket; /* of the fork_next that waits; 0: none */
@@ -355,7 +359,10 @@ void shell_fork_died(wr_shell *sh, shell_fork *fork);
 void shell_fork_serve(wr_shell *sh, shell_fork *fork); /* answers the fork_next that waits */
 void shell_spawn(wr_shell *sh, uint32_t worker);
 void shell_logs_named(wr_shell *sh, uint32_t worker); /* its process has its files open */
-void shell_worker_kill(wr_shell *sh, uint32_t worker);
+/* late: its time to start is over; a fork server that should have made it is ended with it. */
+void shell_worker_kill(wr_shell *sh, uint32_t worker, bool late);
+/* Puts before a text (what became of it) why nobody waited any longer. */
+void shell_late_text(const wr_shell *sh, const char *what, const char *log, char *text, size_t size);
 void shell_worker_forget(wr_shell *sh, uint32_t worker);
 wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                           wr_error *err);

@@ -281,6 +281,60 @@ TEST(Workers, TasksWhoseWorkersCannotStartFailInsteadOfWaiting) {
     EXPECT_EQ(1u, n->WorkersOf(again).size());
 }
 
+TEST(Workers, OnesThatNeverSayHelloAreGivenUpAndFailTheirTasksInTheEnd) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=2");
+    uint32_t job = n->Job();
+    uint16_t port = n->Class(job, "CPU=1");
+    n->auto_start = false;
+    n->hangs = true;
+    n->Queue(port, 1);
+    ASSERT_EQ(1u, n->Counts().workers_starting);
+    c.Pass(59000, 500);
+    EXPECT_EQ(nullptr, n->Last(WR_CMD_KILL)) << "it has 60 s";
+    c.Pass(2000, 500);
+    const sim::Cmd *killed = n->Last(WR_CMD_KILL);
+    ASSERT_NE(nullptr, killed);
+    EXPECT_TRUE(killed->flag);
+    EXPECT_EQ(1u, n->Counts().workers_starting) << "another is started";
+    EXPECT_FALSE(n->Saw(WR_CMD_PORT_FAIL, port));
+    c.Pass(125000, 500);
+    const sim::Cmd *fail = n->Last(WR_CMD_PORT_FAIL);
+    ASSERT_NE(nullptr, fail) << "the third in a row";
+    EXPECT_EQ(port, fail->port);
+    EXPECT_EQ(WR_E_ENV_SETUP, fail->status);
+    EXPECT_NE(std::string::npos, fail->text.find("killed by the raylet"))
+        << "the shell's text: " << fail->text;
+    n->queued[port] = 0;
+}
+
+TEST(Workers, OneThatIsNotNeededAnyMoreIsNotWaitedForForEver) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=2");
+    uint32_t job = n->Job();
+    n->auto_start = false;
+    n->hangs = true;
+    n->Queue(n->Class(job, "CPU=1"), 1);
+    wr_raylet_core_job_end(n->core, c.now, job, false, "the driver has left");
+    c.Settle();
+    EXPECT_EQ(1u, n->CountWorkers()) << "its process may still come";
+    c.Pass(61000, 500);
+    EXPECT_EQ(0u, n->CountWorkers());
+    EXPECT_EQ(0u, n->Counts().jobs);
+}
+
+TEST(Workers, OneThatHasSaidHelloHasNoSuchDeadline) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=1", 1);
+    uint32_t job = n->Job();
+    uint16_t port = n->Class(job, "CPU=1");
+    n->Queue(port, 1);
+    uint32_t worker = n->WorkersOf(port).at(0);
+    c.Pass(70000, 500);
+    EXPECT_EQ(nullptr, n->Last(WR_CMD_KILL));
+    EXPECT_EQ(worker, n->WorkersOf(port).at(0));
+}
+
 TEST(Workers, TheDeathOfOneFreesWhatItHeldAndNamesItsEnd) {
     sim::Cluster c;
     Node *n = c.Add("CPU=1", 1);

@@ -193,7 +193,9 @@ void Node::Execute(const Cmd &cmd, const wr_cluster_msg *msg) {
         spawned_.push_back(cmd.worker);
         break;
     case WR_CMD_KILL:
-        deaths_.emplace_back(cmd.worker, "killed by the raylet");
+        if (!hangs || cmd.flag) {
+            deaths_.emplace_back(cmd.worker, "killed by the raylet");
+        }
         break;
     case WR_CMD_FORGET:
         worker_of.erase(slot_of[cmd.worker]);

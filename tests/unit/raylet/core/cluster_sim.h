@@ -84,6 +84,7 @@ class Node {
     std::map<uint64_t, wr_task_id> foreign; // handle -> id
     bool auto_start = true;                 // spawned workers say hello
     bool start_fails = false;
+    bool hangs = false; // nobody makes the processes: only a KILL with its flag ends the wait for one
     bool ctor_ok = true, auto_ready = true;
     uint32_t next_slot = 1;
     uint16_t next_port = 0;
