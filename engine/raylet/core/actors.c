@@ -275,6 +275,14 @@ void core_actor_start(wr_raylet_core *core, wr_time_ns now, const wr_msg_start *
     core_schedule(core, now);
 }
 
+/* Why it waits, for people; "": it does not any more. */
+static void say_why(core_actor *a, const char *why) {
+    if (strcmp(a->text, why) != 0) {
+        wr_free(a->text);
+        a->text = core_text(why);
+    }
+}
+
 /* Gives every actor that was told to start its resources and its process. */
 void core_actor_place(wr_raylet_core *core, wr_time_ns now) {
     for (uint32_t i = 0; core->placing > 0 && i < core->actor_count; i++) {
@@ -299,11 +307,18 @@ void core_actor_place(wr_raylet_core *core, wr_time_ns now) {
             w = core_spawn(core, now, cls, cpus < 1 ? 1 : (uint32_t)cpus);
         }
         if (w == NULL) {
-            core_give(core, &a->taken);
-            continue; /* the limit of processes: tried again, refused after WR_START_WAIT_NS */
+            core_give(core, &a->taken); /* tried again, for ever: no other node is asked, and processes end */
+            if (core->live_workers >= WR_CORE_WORKERS_MAX) {
+                char why[128];
+                snprintf(why, sizeof why, "this node runs %u worker processes, the most it can",
+                         core->live_workers);
+                say_why(a, why);
+            }
+            continue;
         }
         core->placing--;
         a->placing = false;
+        say_why(a, "");
         if (a->restarts > 0 || a->n > 1) { /* the calls that were not done begin again, in order */
             core_cmd(core, WR_CMD_REWIND)->port = a->spec.port;
             wr_core_cmd *cmd = core_cmd(core, WR_CMD_PORT_STATE);

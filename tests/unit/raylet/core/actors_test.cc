@@ -37,6 +37,24 @@ TEST(Actors, OneThatDoesNotFitWaitsUntilAnotherEnds) {
     EXPECT_EQ(static_cast<uint32_t>(WR_ACTOR_ALIVE), n->ActorInfo(b).state);
 }
 
+TEST(Actors, OneThatTheLimitOfProcessesKeepsWaitingSaysSo) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=2");
+    uint32_t job = n->Job(), last = 0;
+    for (uint32_t i = 0; i < WR_CORE_WORKERS_MAX; i++) {
+        last = n->Actor(job, "", 0);
+    }
+    ASSERT_EQ(static_cast<uint32_t>(WR_CORE_WORKERS_MAX), n->CountWorkers());
+    uint32_t waits = n->Actor(job, "", 0);
+    n->Tick();
+    EXPECT_EQ(WR_CORE_NONE, n->WorkerOfActor(waits));
+    EXPECT_STREQ("this node runs 1000 worker processes, the most it can", n->ActorInfo(waits).text);
+    n->Die(n->WorkerOfActor(last));
+    n->Tick();
+    EXPECT_NE(WR_CORE_NONE, n->WorkerOfActor(waits));
+    EXPECT_STREQ("", n->ActorInfo(waits).text);
+}
+
 TEST(Actors, ABusyNodeMakesRoomForOneThatHoldsCpus) {
     sim::Cluster c;
     Node *n = c.Add("CPU=2");
