@@ -77,23 +77,16 @@ static const struct setting {
     double most;
     double scale; /* of what is kept to what is given; 0: the same, and 0 may be given */
 } settings[] = {
-    {"gcs_restarts_per_minute", NULL, offsetof(shell_args, gcs_restarts), false, GCS_RESTARTS_LIMIT},
-    {"rotation_max_bytes", "WHIPRAY_ROTATION_MAX_BYTES", offsetof(shell_args, rotation_bytes), true,
-     BYTES_MOST},
-    {"rotation_backup_count", "WHIPRAY_ROTATION_BACKUP_COUNT", offsetof(shell_args, rotation_count), false,
-     ROTATION_BACKUPS_MAX},
-    {"session_keep_count", "WHIPRAY_SESSION_KEEP_COUNT", offsetof(shell_args, session_count), false,
-     UINT32_MAX},
-    {"session_keep_bytes", "WHIPRAY_SESSION_KEEP_BYTES", offsetof(shell_args, session_bytes), true,
-     BYTES_MOST},
-    {"dead_worker_logs_count", "WHIPRAY_DEAD_WORKER_LOGS_COUNT", offsetof(shell_args, dead_logs_count), false,
-     UINT32_MAX},
-    {"dead_worker_logs_bytes", "WHIPRAY_DEAD_WORKER_LOGS_BYTES", offsetof(shell_args, dead_logs_bytes), true,
-     BYTES_MOST},
-    {"env_server_idle_ms", NULL, offsetof(shell_args, env_server_idle_ms), true, BYTES_MOST},
-    {"worker_register_timeout_seconds", NULL, offsetof(shell_args, register_ms), true, REGISTER_SECONDS_MAX,
-     1000},
-    {"prestart", NULL, offsetof(shell_args, prestart), false, UINT32_MAX - 1},
+    {.name = "gcs_restarts_per_minute", .at = offsetof(shell_args, gcs_restarts), .most = GCS_RESTARTS_LIMIT},
+    {.name = "rotation_max_bytes", .variable = "WHIPRAY_ROTATION_MAX_BYTES", .at = offsetof(shell_args, rotation_bytes), .wide = true, .most = BYTES_MOST},
+    {.name = "rotation_backup_count", .variable = "WHIPRAY_ROTATION_BACKUP_COUNT", .at = offsetof(shell_args, rotation_count), .most = ROTATION_BACKUPS_MAX},
+    {.name = "session_keep_count", .variable = "WHIPRAY_SESSION_KEEP_COUNT", .at = offsetof(shell_args, session_count), .most = UINT32_MAX},
+    {.name = "session_keep_bytes", .variable = "WHIPRAY_SESSION_KEEP_BYTES", .at = offsetof(shell_args, session_bytes), .wide = true, .most = BYTES_MOST},
+    {.name = "dead_worker_logs_count", .variable = "WHIPRAY_DEAD_WORKER_LOGS_COUNT", .at = offsetof(shell_args, dead_logs_count), .most = UINT32_MAX},
+    {.name = "dead_worker_logs_bytes", .variable = "WHIPRAY_DEAD_WORKER_LOGS_BYTES", .at = offsetof(shell_args, dead_logs_bytes), .wide = true, .most = BYTES_MOST},
+    {.name = "env_server_idle_ms", .at = offsetof(shell_args, env_server_idle_ms), .wide = true, .most = BYTES_MOST},
+    {.name = "worker_register_timeout_seconds", .at = offsetof(shell_args, register_ms), .wide = true, .most = REGISTER_SECONDS_MAX, .scale = 1000},
+    {.name = "prestart", .at = offsetof(shell_args, prestart), .most = UINT32_MAX - 1},
 };
 
 static wr_status set_number(shell_args *a, const struct setting *s, const char *text, wr_error *err) {
