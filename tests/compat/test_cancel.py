@@ -110,6 +110,31 @@ def test_running_task_may_swallow_it():
         assert True
 
 
+def test_running_task_in_a_callback_that_swallows_errors():
+    import weakref
+
+    class Thing:
+        pass
+
+    @ray.remote
+    def run(event):
+        ray.get(event.send.remote())
+        while True:
+            things = weakref.WeakSet()
+            some = [Thing() for _ in range(1000)]
+            for thing in some:
+                things.add(thing)
+            del some, thing  # a callback in Python each
+
+    for _ in range(10):
+        signal = Signal.remote()
+        ref = run.remote(signal)
+        ray.get(signal.wait.remote(), timeout=60)
+        ray.cancel(ref)
+        with pytest.raises(CANCELLED):
+            ray.get(ref, timeout=60)
+
+
 def test_running_task_blocked_in_get():
     started, never = Signal.remote(), Signal.remote()
 
@@ -369,8 +394,8 @@ def test_recursive_reaches_actor_calls():
             self.seen = False
 
         async def sleep(self, event):
-            await event.send.remote()
             try:
+                await event.send.remote()
                 await asyncio.sleep(1000)
             except asyncio.CancelledError:
                 self.seen = True
@@ -512,8 +537,8 @@ def test_actor_call_async():
             self.seen = False
 
         async def sleep(self, event):
-            await event.send.remote()
             try:
+                await event.send.remote()
                 await asyncio.sleep(1000)
             except asyncio.CancelledError:
                 self.seen = True

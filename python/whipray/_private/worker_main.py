@@ -38,6 +38,8 @@ logger = logging.getLogger("whipray")
 
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CANCELS_KEPT: Final = 1024
+WEAK_REFERENCES: Final = (f"{os.sep}_weakrefset.py", f"{os.sep}weakref.py")
+AGAIN_SECONDS: Final = 0.001
 CANCELS_SECONDS: Final = 2.0
 """How long the handler of a cancel waits for the raylet."""
 
@@ -58,6 +60,7 @@ class _Life:
         self.exit_code = 0
         self.cancels: collections.deque[int] = collections.deque(maxlen=CANCELS_KEPT)
         self.interrupted = 0
+        self.due = 0
         self.warned_about_get = False
         self.environment: dict[str, Any] | None = None
         """The runtime environment that it was made for, which its children inherit; None: the
@@ -77,8 +80,8 @@ threads_given = 0
 
 
 def was_cancel_asked(handle: int) -> bool:
-    """Whether somebody asked this process to cancel a task."""
-    return handle in _life.cancels or _core.cancel_wanted() == handle
+    """Whether somebody asked this process to cancel a task; its children are cancelled then."""
+    return handle in _life.cancels
 
 
 def take_cancels() -> list[int]:
@@ -99,23 +102,39 @@ def take_cancels() -> list[int]:
         orders = {sessions.handle_of(task, "handle"): bool(task["recursive"]) for task in tasks}
     except Exception:  # the interrupted code is in a call that the raylet has not answered yet
         orders = {wanted: True}
-    _life.cancels.extend(orders)
     for handle, recursive in orders.items():
         for child in _core.cancel_children(handle) if recursive else ():
             with contextlib.suppress(Exception):
                 sessions.call("cancel", CANCELS_SECONDS, handle=child, force=0, recursive=1)
+    _life.cancels.extend(orders)  # last: a call that sees it may end, and its children be forgotten
     return list(orders)
+
+
+def _is_swallowed(frame: types.FrameType | None) -> bool:
+    """Whether Python would ignore what is raised here: finalizers, callbacks of weak references."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__del__" or code.co_filename.endswith(WEAK_REFERENCES):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _on_interrupt(number: int, stack: types.FrameType | None) -> None:
     """SIGINT: a task is to be cancelled; only the one that is meant is interrupted, once."""
     asked = take_cancels()
     task = _core.current_task()
-    if _life.instance is not None or task is None or task.handle not in asked:
+    if _life.instance is not None or task is None:
         return
-    if task.handle != _life.interrupted:  # what it does about it is not interrupted again
-        _life.interrupted = task.handle
-        raise KeyboardInterrupt
+    if task.handle in asked and task.handle != _life.interrupted:
+        _life.interrupted = _life.due = task.handle  # what it does about it is left alone
+    if task.handle != _life.due:
+        return
+    if _is_swallowed(stack):
+        threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return
+    _life.due = 0
+    raise KeyboardInterrupt
 
 
 def _install_get_warning() -> None:
