@@ -257,6 +257,9 @@ int wr_py_generator_pending(PyObject *self) {
 
 static PyObject *generator_next_ready(PyObject *self, PyObject *ignored) {
     (void)ignored;
+    if (((generator *)self)->ended) { /* next() does not block, but there is no next */
+        Py_RETURN_FALSE;
+    }
     const int pending = wr_py_generator_pending(self);
     return pending < 0 ? NULL : PyBool_FromLong(pending == 0);
 }

@@ -405,7 +405,7 @@ class ObjectRefGenerator:
     def _try_next(self) -> ObjectRef[Any] | None:
         """Without blocking: None when nothing is known yet; StopIteration at the end."""
     def next_ready(self) -> bool:
-        """Whether next would not block."""
+        """Whether next would not block; False once `is_finished`."""
     def is_finished(self) -> bool: ...
     def completed(self) -> ObjectRef[Any]: ...
     def _close(self) -> None:

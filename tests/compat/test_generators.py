@@ -140,6 +140,8 @@ def test_next_ready():
     generator = count.remote(1)
     ready, _ = ray.wait([generator], timeout=30)
     assert ready and generator.next_ready()
+    assert len(list(generator)) == 1
+    assert not generator.next_ready()
 
 
 def test_next_sync_timeout():
