@@ -537,7 +537,7 @@ def test_actor_call_async():
             self.seen = False
 
         async def sleep(self, event):
-            try:
+            try:  # the cancel may come before the sleep
                 await event.send.remote()
                 await asyncio.sleep(1000)
             except asyncio.CancelledError:
