@@ -1,5 +1,7 @@
 #include "base/base.h"
 
+#include "base/log.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -11,6 +13,9 @@ void wr_assert_fail(const char *file, int line, const char *function, const char
     if (n > 0) {
         ssize_t ignored = write(STDERR_FILENO, text, (size_t)n);
         (void)ignored;
+    }
+    if (wr_log_fd() != STDERR_FILENO) {
+        wr_log_write(WR_LEVEL_ERROR, file, line, "process.bug", "function=%s not_true=%s", function, what);
     }
     abort();
 }

@@ -17,10 +17,16 @@ typedef enum wr_log_level { WR_LEVEL_DEBUG, WR_LEVEL_INFO, WR_LEVEL_WARN, WR_LEV
 
 /* program: static string, "raylet". fd: where lines go, borrowed for ever; -1 turns logging off. */
 void wr_log_open(const char *program, int fd, wr_log_level lowest);
+int wr_log_fd(void); /* where lines go; -1: nowhere */
 /* "debug" | "info" | "warning" | "warn" | "error"; false leaves the level as it was. */
 bool wr_log_set_level(const char *name);
 void wr_log_write(wr_log_level level, const char *file, int line, const char *event, const char *fmt, ...)
     WR_PRINTF(5, 6);
+
+/* From now on SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT leave a line here, then call before_end (may be NULL; in the
+ * signal's handler: system calls only) with the signal's name, and end the process as they would. An overflow of the
+ * calling thread's stack is told, too. Once a process. */
+void wr_log_faults(void (*before_end)(const char *name));
 
 #define WR_LOG_DEBUG(event, ...) wr_log_write(WR_LEVEL_DEBUG, __FILE__, __LINE__, event, __VA_ARGS__)
 #define WR_LOG_INFO(event, ...) wr_log_write(WR_LEVEL_INFO, __FILE__, __LINE__, event, __VA_ARGS__)

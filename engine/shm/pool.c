@@ -328,11 +328,10 @@ const wr_pool_geometry *wr_pool_geometry_of(const wr_pool *pool) {
 
 void wr_pool_poison(wr_pool *pool, const char *reason) {
     wr_pool_header *h = pool->header;
-    if (reason != NULL && !wr_pool_poisoned(pool)) {
-        size_t n = strnlen(reason, WR_REASON_MAX - 1);
-        memcpy(h->reason, reason, n); /* before the flag: who sees that, sees the text */
+    if (reason != NULL && !wr_pool_poisoned(pool)) { /* before the flag: who sees that, sees the text */
+        memcpy(h->reason, reason, strnlen(reason, WR_REASON_MAX - 1));
     }
-    atomic_fetch_or(&h->alert, WR_ALERT_POISON);
+    (void)atomic_fetch_or(&h->alert, WR_ALERT_POISON);
     if (pool->forked) {
         return;
     }
@@ -348,6 +347,18 @@ void wr_pool_poison(wr_pool *pool, const char *reason) {
 
 bool wr_pool_poisoned(const wr_pool *pool) {
     return (wr_alert(pool) & WR_ALERT_POISON) != 0;
+}
+
+void wr_pool_reason(const wr_pool *pool, char out[WR_REASON_MAX]) {
+    out[0] = 0;
+    if ((WR_LOAD(&pool->header->alert) & WR_ALERT_POISON) == 0) {
+        return;
+    }
+    memcpy(out, pool->header->reason, WR_REASON_MAX); /* read once: others may write there */
+    out[WR_REASON_MAX - 1] = 0;
+    for (char *at = out; *at != 0; at++) {
+        *at = (unsigned char)*at < ' ' && *at != '\n' ? '?' : *at;
+    }
 }
 
 uint32_t wr_pool_bell_read(const wr_pool *pool) {

@@ -19,6 +19,7 @@ typedef uint64_t wr_handle; /* generation (32) ‖ cell index (32); never 0 */
 typedef struct wr_pool wr_pool;
 
 enum {
+    WR_REASON_MAX = 512, /* bytes of the text that says why a pool was poisoned, with its zero */
     WR_LAYOUT_VERSION = 2,
     WR_LANE_MAX = 1024,    /* claims in flight of one process */
     WR_PORT_NONE = 0xffff, /* a task that is queued nowhere: claimed by its handle (constructors) */
@@ -51,10 +52,12 @@ void wr_pool_close(wr_pool *pool);   /* unmaps; accepts NULL */
 int wr_pool_fd(const wr_pool *pool); /* lent */
 const wr_pool_geometry *wr_pool_geometry_of(const wr_pool *pool);
 
-/* Stops all that use the pool: every wait returns, every take refuses. reason: short text, kept in the header; the first
- * stays. For the raylet's thread. */
+/* Stops all that use the pool: every wait returns, every take refuses. reason: a text for wr_pool_reason, cut to
+ * WR_REASON_MAX; only the first one counts. For the raylet's thread, also in a signal's handler. */
 void wr_pool_poison(wr_pool *pool, const char *reason);
 bool wr_pool_poisoned(const wr_pool *pool);
+/* Why it was poisoned; "" if it was not, or nobody said (its raylet was killed). What is not text becomes '?'. */
+void wr_pool_reason(const wr_pool *pool, char out[WR_REASON_MAX]);
 
 /* The raylet's bell: rung by clients for what cannot wait. wait returns at once if the bell rang since `seen` was read,
  * else sleeps at most timeout_ns. For the raylet's bell thread. */

@@ -123,8 +123,9 @@ wr_status wr_proc_usable(const wr_proc *proc, wr_error *err) {
                        "holds, but not call the engine");
     }
     if ((WR_LOAD(&proc->pool->header->alert) & WR_ALERT_POISON) != 0) { /* and then the text is there */
-        return WR_FAIL(err, WR_E_RAYLET_DIED, "the raylet of this node has stopped: %.*s", WR_REASON_MAX - 1,
-                       proc->pool->header->reason);
+        char why[WR_REASON_MAX];
+        wr_pool_reason(proc->pool, why);
+        return WR_FAIL(err, WR_E_RAYLET_DIED, "the raylet of this node has stopped: %s", why);
     }
     return WR_OK;
 }

@@ -215,7 +215,7 @@ static wr_status work(worker *w, wr_error *err) {
         case WR_NEXT_EXIT:
             return WR_OK;
         case WR_NEXT_DEAD:
-            return WR_FAIL(err, WR_E_RAYLET_DIED, "the raylet of this node has died");
+            return wr_client_why(w->client, err);
         }
     }
 }

@@ -77,12 +77,21 @@ static void mark(const wr_client *client, unsigned state) {
     }
 }
 
+static wr_status raylet_died(const wr_client *client, const char *op, wr_error *err) {
+    char why[WR_REASON_MAX] = "";
+    if (client->pool != NULL) {
+        wr_pool_reason(client->pool, why);
+    }
+    return WR_FAIL(err, WR_E_RAYLET_DIED, "%s%sthe raylet of this node has died%s%s", op,
+                   op[0] != 0 ? ": " : "", why[0] != 0 ? ": " : "", why);
+}
+
 wr_status wr_client_refuse(const wr_client *client, wr_error *err) {
     switch (atomic_load_explicit(&client->state, memory_order_relaxed)) {
     case CLIENT_LIVE:
         return WR_OK;
     case CLIENT_DEAD:
-        return WR_FAIL(err, WR_E_RAYLET_DIED, "the raylet of this node has died");
+        return raylet_died(client, "", err);
     case CLIENT_FORKED:
         return WR_FAIL(err, WR_E_STATE,
                        "this process was forked from one that is connected: it cannot use the connection");
@@ -123,6 +132,11 @@ wr_status wr_client_health(const wr_client *client) {
         (void)wr_client_look(client);
     }
     return wr_client_refuse(client, NULL);
+}
+
+wr_status wr_client_why(const wr_client *client, wr_error *err) {
+    const wr_status status = wr_client_health(client);
+    return status == WR_OK ? WR_OK : wr_client_refuse(client, err);
 }
 
 /* Runs while a function with books waits for room. */
@@ -400,7 +414,7 @@ static wr_status call_alone(wr_client *client, const char *op, const uint8_t *re
     if (status != WR_OK && !answered && status != WR_E_TIMEOUT) {
         mark(client, CLIENT_DEAD);
         if (status == WR_E_UNAVAILABLE) {
-            return WR_FAIL(err, WR_E_RAYLET_DIED, "%s: the raylet of this node has died", op);
+            return raylet_died(client, op, err);
         }
     }
     WR_TRY(status);

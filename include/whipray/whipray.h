@@ -125,6 +125,8 @@ WR_API void wr_bytes_free(uint8_t *bytes);
 
 /* [look] OK, RAYLET_DIED (socket hung up, pool poisoned) or STATE (forked, closed). */
 WR_API wr_status wr_client_health(const wr_client *client);
+/* [look] The same; err: what ended it, as far as the raylet could say. */
+WR_API wr_status wr_client_why(const wr_client *client, wr_error *err);
 
 /* ---- Objects ------------------------------------------------------------------------------------------ */
 

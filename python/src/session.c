@@ -19,6 +19,11 @@ enum {
 /* ---- Errors ---- */
 
 PyObject *wr_py_raise_status(wr_status status, const char *text, const char *hint) {
+    wr_error why = {0};
+    if (status == WR_E_RAYLET_DIED && wr_py.client != NULL && strcmp(text, wr_status_text(status)) == 0 &&
+        wr_client_why(wr_py.client, &why) == WR_E_RAYLET_DIED) {
+        text = why.text; /* whoever waited knew the status only */
+    }
     PyObject *hook = wr_py_hook_find(WR_PY_HOOK_system_error);
     const char *name = wr_status_name(status);
     if (hook == NULL) {

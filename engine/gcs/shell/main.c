@@ -319,6 +319,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     umask(077);
+    wr_log_faults(NULL);
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

@@ -4,12 +4,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
 
 enum { EVENT_CONNECTED, EVENT_LOST, EVENT_MESSAGE };
 #define RESTART_WINDOW_NS (60ull * 1000 * 1000 * 1000)
+/* A GCS that ends by itself is started again after these pauses, so that a short cause (no room on the disk for a
+ * moment) does not use up its restarts; one that was killed is started again at once. */
+static const uint64_t pauses_ms[] = {0, 100, 500, 2000, 5000};
+#define SPACE_LEAST_BYTES (1024ull * 1024)
 enum { FIRST_TRY_MS = 300 };
 
 static void push(wr_shell *sh, int type, wr_cluster_msg *msg, uint64_t epoch, uint64_t cluster_id,
@@ -122,21 +128,36 @@ static bool start_process(wr_shell *sh) {
     return true;
 }
 
+/* On a full disk it could not even write why it ended. */
+static void add_space(const wr_shell *sh, char *text, size_t size) {
+    struct statvfs disk;
+    if (statvfs(sh->args.session_dir, &disk) == 0 && disk.f_bavail * disk.f_frsize < SPACE_LEAST_BYTES) {
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, "; no space is left on the device of %s (%llu bytes are free)",
+                 sh->args.session_dir, (unsigned long long)(disk.f_bavail * disk.f_frsize));
+    }
+}
+
 void shell_gcs_died(wr_shell *sh) {
     char text[SHELL_TEXT_MAX], log[WR_PATH_MAX];
     if (wr_paths_join(sh->args.session_dir, "logs/gcs_server.out", log, NULL) != WR_OK) {
         log[0] = 0;
     }
     shell_death_text(sh->gcs, log, NULL, text, sizeof text);
+    add_space(sh, text, sizeof text);
+    bool failed =
+        !sh->gcs->status_known || !WIFSIGNALED(sh->gcs->status) || WTERMSIG(sh->gcs->status) != SIGKILL;
     shell_proc_close(sh->gcs);
     sh->gcs = NULL;
     if (sh->ending) {
         return;
     }
     uint64_t now = wr_clock_ns();
-    uint32_t kept = 0;
+    uint32_t kept = 0, failures = 0;
     for (uint32_t i = 0; i < sh->gcs_start_count; i++) {
         if (now - sh->gcs_starts[i] < RESTART_WINDOW_NS) {
+            failures += sh->gcs_failed[i];
+            sh->gcs_failed[kept] = sh->gcs_failed[i];
             sh->gcs_starts[kept++] = sh->gcs_starts[i];
         }
     }
@@ -149,10 +170,22 @@ void shell_gcs_died(wr_shell *sh) {
         shell_end(sh, why);
         return;
     }
+    /* Who waits for the start of a cluster hears soon that there will be none. */
+    uint32_t last = sh->ready_told ? WR_COUNT_OF(pauses_ms) - 1 : 2;
+    uint64_t pause_ms = failed ? pauses_ms[failures < last ? failures : last] : 0;
+    sh->gcs_failed[sh->gcs_start_count] = failed;
     sh->gcs_starts[sh->gcs_start_count++] = now;
-    WR_LOG_WARN("gcs.restart", "text=%s", text);
-    if (!start_process(sh)) {
-        shell_end(sh, "the GCS cannot be started again");
+    sh->gcs_start_at = now + pause_ms * 1000000;
+    WR_LOG_WARN("gcs.restart", "pause_ms=%llu text=%s", (unsigned long long)pause_ms, text);
+    shell_gcs_tick(sh);
+}
+
+void shell_gcs_tick(wr_shell *sh) {
+    if (sh->gcs_start_at != 0 && wr_clock_ns() >= sh->gcs_start_at) {
+        sh->gcs_start_at = 0;
+        if (!start_process(sh)) {
+            shell_end(sh, "the GCS cannot be started again");
+        }
     }
 }
 

@@ -392,17 +392,17 @@ static void on_bell(uv_async_t *async) {
 
 static void on_signal(uv_signal_t *handle, int number) {
     char why[64];
-    snprintf(why, sizeof why, "signal %d", number);
+    snprintf(why, sizeof why, "its raylet was ended by SIG%s", sigabbrev_np(number));
     shell_end(handle->data, why);
 }
 
 /* A failed invariant, or a fault of ours: nobody shall go on with a pool that has no keeper. */
-static void on_failure(int number) {
+static void on_failure(const char *name) {
     if (shell.pool != NULL) {
-        wr_pool_poison(shell.pool, "the raylet has failed");
+        char why[128];
+        (void)snprintf(why, sizeof why, "the raylet has failed by a bug of ours: %s", name);
+        wr_pool_poison(shell.pool, why);
     }
-    signal(number, SIG_DFL);
-    raise(number);
 }
 
 static void on_owner(uv_poll_t *poll, int status, int events) {
@@ -499,11 +499,7 @@ int main(int argc, char **argv) {
     wr_log_open("raylet", STDERR_FILENO, WR_LEVEL_INFO);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
-    struct sigaction failure = {.sa_handler = on_failure, .sa_flags = (int)SA_RESETHAND};
-    static const int failures[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    for (size_t i = 0; i < WR_COUNT_OF(failures); i++) {
-        sigaction(failures[i], &failure, NULL);
-    }
+    wr_log_faults(on_failure);
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* two descriptors for each process that it watches */
         files.rlim_cur = files.rlim_max;

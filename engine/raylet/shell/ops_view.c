@@ -524,7 +524,7 @@ static wr_status shut_down(wr_shell *sh, shell_conn *conn, uint64_t request, con
     (void)body, (void)err;
     wr_record_begin(&sh->w);
     shell_reply(conn, request, -1);
-    shell_end(sh, "somebody asked for it");
+    shell_end(sh, "the cluster was ended by `whipray stop`");
     return WR_E_AGAIN;
 }
 

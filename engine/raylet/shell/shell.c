@@ -441,6 +441,7 @@ void shell_pass(wr_shell *sh) {
     shell_procs_tick(sh);
     shell_logs_tick(sh);
     shell_forks_tick(sh);
+    shell_gcs_tick(sh);
     shell_rotate_tick(sh);
     wr_raylet_core_tick(sh->core, wr_clock_ns());
     shell_drain(sh);

@@ -262,6 +262,8 @@ struct wr_shell {
     shell_proc *gcs;
     uint64_t gcs_starts[GCS_RESTARTS_LIMIT];
     uint32_t gcs_start_count;
+    bool gcs_failed[GCS_RESTARTS_LIMIT]; /* of gcs_starts: it had ended by itself */
+    uint64_t gcs_start_at;               /* wr_clock_ns; 0: it runs */
     pthread_mutex_t gcs_lock;
     struct shell_gcs_event {
         int type;
@@ -358,11 +360,11 @@ void shell_forks_tick(wr_shell *sh); /* ends what no worker has needed for a whi
 void shell_fork_died(wr_shell *sh, shell_fork *fork);
 void shell_fork_serve(wr_shell *sh, shell_fork *fork); /* answers the fork_next that waits */
 void shell_spawn(wr_shell *sh, uint32_t worker);
+/* Puts before a text (what became of it) why nobody waited any longer. */
+void shell_late_text(const wr_shell *sh, const char *what, const char *log, char *text, size_t size);
 void shell_logs_named(wr_shell *sh, uint32_t worker); /* its process has its files open */
 /* late: its time to start is over; a fork server that should have made it is ended with it. */
 void shell_worker_kill(wr_shell *sh, uint32_t worker, bool late);
-/* Puts before a text (what became of it) why nobody waited any longer. */
-void shell_late_text(const wr_shell *sh, const char *what, const char *log, char *text, size_t size);
 void shell_worker_forget(wr_shell *sh, uint32_t worker);
 wr_status shell_fork_next(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                           wr_error *err);
@@ -390,6 +392,7 @@ void shell_env_of_worker(wr_shell *sh, uint32_t worker, const shell_job *job, sh
 /* ---- gcs.c ---- */
 wr_status shell_gcs_start(wr_shell *sh, wr_error *err); /* process (head) and link */
 void shell_gcs_died(wr_shell *sh);
+void shell_gcs_tick(wr_shell *sh); /* starts it again when its pause is over */
 void shell_gcs_stop(wr_shell *sh);
 wr_status shell_gcs_call(wr_shell *sh, uint64_t ticket, const wr_gcs_request *request, wr_error *err);
 

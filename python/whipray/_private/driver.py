@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import whipray
 from whipray import _core
-from whipray._private import config, hooks, paths
+from whipray._private import config, errors, hooks, paths
 from whipray._private import session as sessions
 from whipray._private.labels import check_labels
 from whipray._private.logs import LogPrinter
@@ -376,6 +376,7 @@ def _connect(
         log_to_driver=log_to_driver,
     )
     sessions.set_current(session)
+    errors.Origin.raylet_end = node.how_it_ended if node is not None else None
     _install_handlers()
     if log_to_driver:
         session.logs = LogPrinter(socket_path, token, session.job, session.node_ip)

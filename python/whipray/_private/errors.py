@@ -106,6 +106,11 @@ def _holders() -> str:
     return ", ".join(f"{who}: {size} bytes" for size, who in largest)
 
 
+def _raylet_died(text: str) -> BaseException:
+    more = Origin.raylet_end() if Origin.raylet_end is not None else ""
+    return ex.LocalRayletDiedError(f"{text}; {more}" if more else text)
+
+
 _BY_STATUS: Final[dict[str, Callable[[str], BaseException]]] = {
     "INVALID": ValueError,
     "TYPE": TypeError,
@@ -138,7 +143,7 @@ _BY_STATUS: Final[dict[str, Callable[[str], BaseException]]] = {
     "NO_MEMORY": MemoryError,
     "IO": OSError,
     "LIMIT": ex.RaySystemError,
-    "RAYLET_DIED": ex.LocalRayletDiedError,
+    "RAYLET_DIED": _raylet_died,
     "VERSION": ex.RaySystemError,
     "PROTOCOL": ex.RaySystemError,
     "NODE_DIED": ex.NodeDiedError,
@@ -262,11 +267,13 @@ def format_error(error: BaseException) -> str:
 
 
 class Origin:
-    """Where errors of this process come from; filled by the worker."""
+    """Where errors of this process come from; filled by the worker, or by ``init``."""
 
     node_ip = "127.0.0.1"
     actor_id: str | None = None
     actor_repr: Callable[[], str] | None = None
+    raylet_end: Callable[[], str] | None = None
+    """How the raylet ended that this process started."""
 
 
 def pack_error(error: BaseException, task_name: str | None) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from whipray.exceptions import RaySystemError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+END_SECONDS = 1.0
 PACKAGE = Path(__file__).absolute().parent.parent
 """Not resolved: in a build tree the files are links, with the extension beside the links."""
 
@@ -135,6 +136,7 @@ class Node:
         for name, value in (settings or {}).items():
             command += ["--config", f"{name}={_plain(value)}"]
         self._owner = -1
+        self._end_awaited = False
         self._process: subprocess.Popen[bytes] | None = None
         self._start(command)
 
@@ -218,6 +220,27 @@ class Node:
         shutil.rmtree(self.session_dir / "sockets", ignore_errors=True)
         with contextlib.suppress(OSError):
             (self.session_dir / "auth_token").unlink()
+
+    def how_it_ended(self) -> str:
+        """Say how the raylet's process ended and where its log is, as the end of a sentence."""
+        said = f"its log is {self.session_dir / 'logs' / 'raylet.out'}"
+        process = self._process
+        if process is None:
+            return said
+        if not self._end_awaited:  # its sockets close a moment before its process is gone
+            self._end_awaited = True
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
+        code = process.poll()
+        if code is None or code == 0:
+            return said
+        if code < 0:
+            try:
+                name = signal.Signals(-code).name
+            except ValueError:
+                name = f"signal {-code}"
+            return f"its process (pid {process.pid}) was ended by {name}; {said}"
+        return f"its process (pid {process.pid}) exited with status {code}; {said}"
 
     def forget_after_fork(self) -> None:
         """In a forked child: the cluster is the parent's and must not outlive it by this copy."""

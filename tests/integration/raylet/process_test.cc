@@ -6,8 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <signal.h>
+#include <sstream>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -266,6 +270,119 @@ TEST(RayletProcess, AGcsThatCannotStartIsGivenUpWithAReason) {
     Raylet r({"--bin-dir", "/no/such/folder"});
     EXPECT_EQ(0u, r.ready.find("ERROR")) << r.ready;
     EXPECT_NE(std::string::npos, r.ready.find("GCS")) << r.ready;
+}
+
+TEST(RayletProcess, AFaultOfItsOwnLeavesALineInItsLogAndAReasonInThePool) {
+    for (int number : {SIGSEGV, SIGABRT}) {
+        Raylet r;
+        ASSERT_EQ("OK", r.ready);
+        Client driver(r.socket());
+        Reply hello = driver.HelloDriver();
+        ASSERT_EQ(WR_OK, hello.status) << hello.err.text;
+        wr_pool *pool = nullptr;
+        wr_error err = {};
+        ASSERT_EQ(WR_OK, wr_pool_open(hello.fd, &pool, &err)) << err.text;
+        ASSERT_EQ(0, kill(r.pid, number));
+        int status = r.Wait();
+        EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) != 0) << status;
+        std::string name = std::string("SIG") + sigabbrev_np(number);
+        EXPECT_NE(std::string::npos, r.Log().find("process.fault signal=" + name)) << r.Log();
+        char why[WR_REASON_MAX];
+        wr_pool_reason(pool, why);
+        EXPECT_NE(nullptr, strstr(why, name.c_str())) << why;
+        wr_pool_close(pool);
+    }
+}
+
+TEST(RayletProcess, AGcsThatCrashesLeavesALineInItsLog) {
+    Raylet r;
+    ASSERT_EQ("OK", r.ready);
+    Client tool(r.socket());
+    ASSERT_EQ(WR_OK, tool.Hello(3).status);
+    pid_t gcs = static_cast<pid_t>(tool.Call("status").Int("gcs_pid"));
+    ASSERT_EQ(0, kill(gcs, SIGSEGV));
+    EXPECT_TRUE(Eventually([&] {
+        Reply status = tool.Call("status");
+        return status.Int("gcs_pid") != gcs && status.Int("gcs_pid") > 0;
+    }));
+    std::ifstream file(r.session + "/logs/gcs_server.log");
+    std::stringstream text;
+    text << file.rdbuf();
+    EXPECT_NE(std::string::npos, text.str().find("process.fault signal=SIGSEGV")) << text.str();
+}
+
+TEST(RayletProcess, DriversLearnWhyTheirClusterEnds) {
+    auto reason_of = [](const std::function<void(Raylet &, Client &)> &end) {
+        Raylet r;
+        EXPECT_EQ("OK", r.ready);
+        Client driver(r.socket()), tool(r.socket());
+        Reply hello = driver.HelloDriver();
+        EXPECT_EQ(WR_OK, hello.status) << hello.err.text;
+        EXPECT_EQ(WR_OK, tool.Hello(3).status);
+        wr_pool *pool = nullptr;
+        EXPECT_EQ(WR_OK, wr_pool_open(hello.fd, &pool, nullptr));
+        end(r, tool);
+        r.Wait();
+        char why[WR_REASON_MAX];
+        wr_pool_reason(pool, why);
+        wr_pool_close(pool);
+        return std::string(why);
+    };
+    EXPECT_EQ("the cluster was ended by `whipray stop`",
+              reason_of([](Raylet &, Client &tool) { (void)tool.Call("shutdown"); }));
+    EXPECT_EQ("its owner has ended", reason_of([](Raylet &r, Client &) { r.EndOwner(); }));
+    EXPECT_EQ("its raylet was ended by SIGTERM",
+              reason_of([](Raylet &r, Client &) { kill(r.pid, SIGTERM); }));
+    EXPECT_EQ("", reason_of([](Raylet &r, Client &) { kill(r.pid, SIGKILL); }));
+    std::string gcs = reason_of([](Raylet &, Client &tool) {
+        pid_t last = 0;
+        EXPECT_TRUE(Eventually([&] {
+            Reply status = tool.Call("status");
+            pid_t pid = static_cast<pid_t>(status.Int("gcs_pid", 0));
+            if (status.status == WR_OK && pid > 0 && pid != last) {
+                kill(pid, SIGKILL);
+                last = pid;
+            }
+            return status.status != WR_OK;
+        }));
+    });
+    EXPECT_EQ(0u, gcs.find("the GCS ended 6 times within a minute; the last time: ")) << gcs;
+    EXPECT_NE(std::string::npos, gcs.find("SIGKILL")) << gcs;
+}
+
+// A folder with a whipray-gcs that runs `script`.
+struct FakeGcs {
+    explicit FakeGcs(const std::string &script) {
+        char name[] = "/tmp/wrgcsXXXXXX";
+        EXPECT_NE(nullptr, mkdtemp(name));
+        dir = name;
+        std::ofstream(dir + "/whipray-gcs") << "#!/bin/sh\ncd " << dir << "\n" << script;
+        EXPECT_EQ(0, chmod((dir + "/whipray-gcs").c_str(), 0700));
+    }
+    ~FakeGcs() {
+        std::filesystem::remove_all(dir);
+    }
+    FakeGcs(const FakeGcs &) = delete;
+    FakeGcs &operator=(const FakeGcs &) = delete;
+    std::string dir;
+};
+
+TEST(RayletProcess, AGcsThatFailsForAMomentIsStartedAgainAfterGrowingPauses) {
+    FakeGcs gcs("echo try >>tries\n"
+                "[ $(wc -l <tries) -gt 3 ] || { echo no room >&2; exit 1; }\n"
+                "exec " WHIPRAY_BIN "/whipray-gcs \"$@\"\n");
+    Raylet r({"--bin-dir", gcs.dir});
+    EXPECT_EQ("OK", r.ready);
+    for (const char *pause : {"pause_ms=0 ", "pause_ms=100 ", "pause_ms=500 "}) {
+        EXPECT_NE(std::string::npos, r.Log().find(pause)) << pause;
+    }
+}
+
+TEST(RayletProcess, WhoStartsAClusterReadsTheLastLinesOfItsGcs) {
+    FakeGcs gcs("echo 'gcs store: no space left on device' >&2\nexit 1\n");
+    Raylet r({"--bin-dir", gcs.dir});
+    EXPECT_EQ(0u, r.ready.find("ERROR the GCS ended 6 times within a minute")) << r.ready;
+    EXPECT_NE(std::string::npos, r.ready.find("gcs store: no space left on device")) << r.ready;
 }
 
 TEST(RayletProcess, AStoreBeyondTheMachinesMemoryIsRefusedByName) {

@@ -141,7 +141,11 @@ TEST(Pool, PoisonEndsEveryWaitAndEveryTake) {
     while (begun != 2) {
         std::this_thread::yield();
     }
+    char why[WR_REASON_MAX];
+    wr_pool_reason(node.pool, why);
+    EXPECT_STREQ("", why) << "it is in use";
     wr_pool_poison(node.pool, "out of heart");
+    wr_pool_poison(node.pool, "another reason");
     one.join();
     two.join();
     EXPECT_EQ(WR_E_RAYLET_DIED, waited);
@@ -157,6 +161,8 @@ TEST(Pool, PoisonEndsEveryWaitAndEveryTake) {
     spec.port = port;
     EXPECT_EQ(WR_E_RAYLET_DIED, wr_proc_submit(driver->get(), &spec, &out, &err));
     EXPECT_TRUE(wr_pool_poisoned(node.pool));
+    wr_pool_reason(node.pool, why);
+    EXPECT_STREQ("out of heart", why) << "the first one counts";
 }
 
 TEST(Pool, TheRayletsBellWakesItAndAnOldValueDoesNotSleep) {

@@ -169,6 +169,8 @@ TEST(Client, TheDeathOfTheRayletIsSeenByWaitsCallsAndHealth) {
     uint8_t *reply = nullptr;
     uint64_t bytes = 0;
     wr_error err = {};
+    EXPECT_EQ(WR_E_RAYLET_DIED, wr_client_why(driver.get(), &err));
+    EXPECT_STREQ("the raylet of this node has died", err.text) << "nobody could say why";
     EXPECT_EQ(WR_E_RAYLET_DIED, wr_client_call(driver.get(), "echo", nullptr, 0, 0, &reply, &bytes, &err));
     wr_value value = {};
     wr_ref ref = 0;
@@ -232,8 +234,10 @@ TEST(Client, APoisonedPoolEndsWorkersAndAllCallsOfADriver) {
     wr_ref ref = 0;
     const wr_call call = driver.Call(kPid);
     EXPECT_EQ(WR_E_RAYLET_DIED, wr_submit(driver.get(), &call, &ref, &err));
-    EXPECT_NE('\0', err.text[0]);
+    EXPECT_STREQ("the raylet of this node has died: a test", err.text);
     EXPECT_EQ(WR_E_RAYLET_DIED, wr_client_health(driver.get()));
+    EXPECT_EQ(WR_E_RAYLET_DIED, wr_client_why(driver.get(), &err));
+    EXPECT_STREQ("the raylet of this node has died: a test", err.text);
     driver.Unref(done);
 }
 
