@@ -157,12 +157,21 @@ int cli_status(int argc, char **argv) {
     }
     wr_status status =
         cli_connect(cli_value(options, &v, "address"), cli_value(options, &v, "temp-dir"), &c, &err);
-    status = status == WR_OK ? cli_call(&c, "nodes", 5ull * 1000000000, &reply, &err) : status;
+    if (status != WR_OK) {
+        cli_disconnect(&c);
+        return cli_complain(&err);
+    }
+    status = cli_call(&c, "resources", 5ull * 1000000000, &reply, &err); /* it needs no GCS */
     if (status == WR_OK) {
-        print_nodes(&reply);
-    } else if (status == WR_E_UNAVAILABLE || status == WR_E_TIMEOUT) { /* the raylet is there all the same */
-        printf("Nodes\n  the GCS is away: %s\n", err.text);
-        status = WR_OK;
+        status = cli_call(&c, "nodes", 5ull * 1000000000, &reply, &err);
+        if (status == WR_OK) {
+            print_nodes(&reply);
+        } else if (status == WR_E_UNAVAILABLE ||
+                   status == WR_E_TIMEOUT) { /* the raylet is there all the same */
+            printf("Nodes\n  %s\n",
+                   status == WR_E_TIMEOUT ? "the GCS is away: it has not answered for 5 s" : err.text);
+            status = WR_OK;
+        }
     }
     status = status == WR_OK ? cli_call(&c, "status", 5ull * 1000000000, &reply, &err) : status;
     if (status != WR_OK) {

@@ -6,6 +6,7 @@
 #include "rpc/session.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "cluster.pb-c.h"
 #include "gcs.pb-c.h"
@@ -38,6 +39,7 @@ struct wr_gcs_link {
     wr_gcs_link_callbacks callbacks;
     uint64_t queue_bytes_max;
     bool wants_stream;
+    atomic_uint_fast64_t heard; /* without the lock */
     pthread_t thread;
     pthread_mutex_t lock; /* everything below; never held in a callback */
     bool closing;
@@ -112,6 +114,10 @@ static wr_status queue(wr_gcs_link *link, const wr_cluster_msg *msg, wr_error *e
                        (unsigned long)link->queue_bytes_max);
     }
     return wr_session_push(to, data, bytes, err);
+}
+
+uint64_t wr_gcs_link_heard(const wr_gcs_link *link) {
+    return atomic_load_explicit(&link->heard, memory_order_relaxed);
 }
 
 wr_status wr_gcs_link_send(wr_gcs_link *link, const wr_cluster_msg *msg, wr_error *err) {
@@ -217,6 +223,7 @@ static void on_stream_message(void *user, wr_rpc_stream *stream, wr_span bytes) 
     wr_gcs_link *link = user;
     wr_cluster_frame frame;
     wr_error err = {.status = WR_OK};
+    atomic_fetch_add_explicit(&link->heard, 1, memory_order_relaxed);
     wr_status status = wr_cluster_frame_unpack(bytes, &frame, &err);
     if (status == WR_OK && frame.session) {
         status = take_session_frame(link, &frame, &err);

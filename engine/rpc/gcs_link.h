@@ -59,6 +59,8 @@ WR_DEFINE_AUTO(wr_gcs_link, wr_gcs_link_close)
 
 /* inc from WELCOME; the session starts with the next send. */
 void wr_gcs_link_identify(wr_gcs_link *link, uint32_t inc);
+/* How many frames the GCS has sent so far: while this goes up, it is alive (it acknowledges each heartbeat). */
+uint64_t wr_gcs_link_heard(const wr_gcs_link *link);
 /* Copies msg. Queued also while the connection is down (within L3). Fails: LIMIT, NO_MEMORY, INVALID
  * (unknown type, or larger than WR_CLUSTER_MSG_BYTES_MAX). Cheap: packs, and starts a write if none is
  * under way. */

@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define CONNS_LOOK_NS (200ull * 1000 * 1000)
+#define SOCKET_LOOK_NS (10ull * 1000 * 1000 * 1000)
 
 enum { READ_STEP = 64 * 1024, OUT_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -259,6 +263,11 @@ static void parse(shell_conn *conn) {
     }
     conn->in_used -= at;
     memmove(conn->in, conn->in + at, conn->in_used);
+    if (conn->hello && conn->in_used == 0) {
+        conn->since = 0;
+    } else if (conn->hello && (at > 0 || conn->since == 0)) {
+        conn->since = wr_clock_ns();
+    }
     shell_drain(sh);
 }
 
@@ -414,8 +423,12 @@ static void on_connection(uv_poll_t *poll, int status, int events) {
             return;
         }
         shell_conn *conn = shell_alloc(sizeof *conn);
-        *conn =
-            (shell_conn){.shell = sh, .fd = fd, .id = ++sh->next_conn, .pass_fd = -1, .worker = WR_CORE_NONE};
+        *conn = (shell_conn){.shell = sh,
+                             .fd = fd,
+                             .id = ++sh->next_conn,
+                             .pass_fd = -1,
+                             .worker = WR_CORE_NONE,
+                             .since = wr_clock_ns()};
         uid_t uid = 0;
         pid_t pid = 0;
         wr_error err;
@@ -442,6 +455,77 @@ static void on_connection(uv_poll_t *poll, int status, int events) {
     }
 }
 
+void shell_hello_tick(wr_shell *sh) {
+    uint64_t now = wr_clock_ns();
+    for (uint32_t i = 0; i < sh->ticket_count; i++) {
+        if (sh->tickets[i].what != TICKET_HELLO || now < sh->tickets[i].deadline) {
+            continue;
+        }
+        shell_ticket t;
+        shell_conn *conn = shell_ticket_take(sh, sh->tickets[i].ticket, &t);
+        i = UINT32_MAX; /* the table has changed: from its beginning */
+        wr_raylet_core_job_abandon(sh->core, t.ticket);
+        shell_job_drop(sh, t.cursor);
+        if (conn != NULL) {
+            wr_error err;
+            memset(&err, 0, sizeof err);
+            (void)shell_gcs_absent(sh, &err);
+            conn->bye = true; /* it has not got its pool: its slot is free again with the connection */
+            shell_fail(conn, t.request, &err);
+            shell_conn_close(conn);
+        }
+    }
+}
+
+/* The first connection that has owed something for too long. Drivers and workers may: they can be stopped in the middle
+ * of a frame, and their death is the kernel's to tell. */
+static shell_conn *late_conn(const wr_shell *sh, uint64_t now) {
+    for (shell_conn *c = sh->conns; c != NULL; c = c->next) {
+        if (!c->closing && c->since != 0 && c->slot == 0 &&
+            now - c->since >= sh->args.hello_ms * 1000000ull) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* Whoever wants to reach the cluster finds it by its socket's name. */
+static bool socket_is_there(const wr_shell *sh) {
+    struct stat at;
+    if (lstat(sh->socket_path, &at) == 0) {
+        return at.st_ino == sh->socket_inode;
+    }
+    return errno != ENOENT && errno != ENOTDIR;
+}
+
+void shell_conns_tick(wr_shell *sh) {
+    uint64_t now = wr_clock_ns();
+    if (now - sh->conns_looked >= CONNS_LOOK_NS) {
+        sh->conns_looked = now;
+        for (shell_conn *c = late_conn(sh, now); c != NULL; c = late_conn(sh, now)) {
+            wr_error err;
+            memset(&err, 0, sizeof err);
+            WR_FAIL(&err, WR_E_TIMEOUT, "%s within %g s",
+                    c->hello ? "a frame was not completed" : "no hello came",
+                    (double)sh->args.hello_ms / 1000);
+            if (!c->flush_close) { /* else it was told why already, and does not go */
+                refuse(c, 0, &err);
+            }
+            shell_conn_close(c);
+        }
+    }
+    if (now - sh->socket_looked >= SOCKET_LOOK_NS) {
+        sh->socket_looked = now;
+        if (!socket_is_there(sh)) {
+            char why[WR_PATH_MAX + 128];
+            (void)snprintf(why, sizeof why,
+                           "its socket %s was removed: nobody could reach the cluster any more",
+                           sh->socket_path);
+            shell_end(sh, why);
+        }
+    }
+}
+
 void shell_listen_again(wr_shell *sh) {
     if (sh->listen_paused && uv_poll_start(&sh->listener, UV_READABLE, on_connection) == 0) {
         sh->listen_paused = false;
@@ -460,6 +544,12 @@ wr_status shell_listen(wr_shell *sh, wr_error *err) {
         chmod(at.sun_path, 0600) != 0 || listen(sh->listen_fd, 1024) != 0) {
         return WR_FAIL_ERRNO(err, "listen at %s", sh->socket_path);
     }
+    struct stat made;
+    if (stat(at.sun_path, &made) != 0) {
+        return WR_FAIL_ERRNO(err, "listen at %s", sh->socket_path);
+    }
+    sh->socket_inode = made.st_ino;
+    sh->socket_looked = wr_clock_ns();
     sh->listener.data = sh;
     if (uv_poll_init(&sh->loop, &sh->listener, sh->listen_fd) != 0 ||
         uv_poll_start(&sh->listener, UV_READABLE, on_connection) != 0) {

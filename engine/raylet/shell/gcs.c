@@ -1,6 +1,7 @@
 /* The GCS: its process on the head node, and the link to it, whose callbacks come on the link's thread. */
 #include "raylet/shell/shell.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@ enum { EVENT_CONNECTED, EVENT_LOST, EVENT_MESSAGE };
  * moment) does not use up its restarts; one that was killed is started again at once. */
 static const uint64_t pauses_ms[] = {0, 100, 500, 2000, 5000};
 #define SPACE_LEAST_BYTES (1024ull * 1024)
-enum { FIRST_TRY_MS = 300 };
+enum { FIRST_TRY_MS = 300, LOOKS_LEAST = 20 /* without an answer, before a GCS counts as hung */ };
 
 static void push(wr_shell *sh, int type, wr_cluster_msg *msg, uint64_t epoch, uint64_t cluster_id,
                  bool new_epoch) {
@@ -124,6 +125,8 @@ static bool start_process(wr_shell *sh) {
         return false;
     }
     sh->gcs->kind = PROC_GCS;
+    sh->gcs_silent_ns = 0;
+    sh->gcs_hung = false;
     WR_LOG_INFO("gcs.started", "pid=%d", pid);
     return true;
 }
@@ -144,6 +147,10 @@ void shell_gcs_died(wr_shell *sh) {
         log[0] = 0;
     }
     shell_death_text(sh->gcs, log, NULL, text, sizeof text);
+    if (sh->gcs_hung) {
+        snprintf(text, sizeof text, "it (pid %d) did not answer for %llu s and was killed", sh->gcs->pid,
+                 (unsigned long long)(sh->gcs_silent_ns / 1000000000));
+    }
     add_space(sh, text, sizeof text);
     bool failed =
         !sh->gcs->status_known || !WIFSIGNALED(sh->gcs->status) || WTERMSIG(sh->gcs->status) != SIGKILL;
@@ -180,7 +187,58 @@ void shell_gcs_died(wr_shell *sh) {
     shell_gcs_tick(sh);
 }
 
+/* A process that a debugger holds, or that waits for a disk, does not hang: a kill would not help. */
+static bool is_held(int pid) {
+    char path[64], text[2048] = "";
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0) {
+        close(fd);
+    }
+    text[n > 0 ? n : 0] = 0;
+    const char *state = strstr(text, "\nState:\t"), *tracer = strstr(text, "\nTracerPid:\t");
+    return (state != NULL && state[8] == 'D') || (tracer != NULL && tracer[12] != '0');
+}
+
+/* Only time counts in which this process itself ran and looked: one that was stopped, or got no CPU, or whose machine
+ * slept, knows nothing about others. */
+static void look_whether_it_hangs(wr_shell *sh) {
+    uint64_t now = wr_clock_ns(), heard = wr_gcs_link_heard(sh->link);
+    uint64_t step_ns = now - sh->gcs_looked, step_max_ns = sh->args.gcs_silence_ms * 1000000 / LOOKS_LEAST;
+    sh->gcs_looked = now;
+    if (heard != sh->gcs_heard) {
+        sh->gcs_heard = heard;
+        sh->gcs_silent_ns = 0;
+        sh->gcs_patience_ns = sh->args.gcs_silence_ms * 1000000;
+        return;
+    }
+    sh->gcs_silent_ns += step_ns < step_max_ns ? step_ns : step_max_ns;
+    if (sh->gcs_hung || sh->gcs_silent_ns < sh->gcs_patience_ns) {
+        return;
+    }
+    if (is_held(sh->gcs->pid)) {
+        sh->gcs_silent_ns = 0;
+        return;
+    }
+    WR_LOG_WARN("gcs.hangs", "pid=%d silent_ms=%llu it is killed and started again", sh->gcs->pid,
+                (unsigned long long)(sh->gcs_silent_ns / 1000000));
+    sh->gcs_hung = true;
+    sh->gcs_patience_ns *= 2; /* until one has answered: a machine that is too slow is not made worse */
+    shell_kill(sh->gcs, SIGKILL);
+}
+
+wr_status shell_gcs_absent(const wr_shell *sh, wr_error *err) {
+    if (sh->gcs == NULL) {
+        return WR_FAIL(err, WR_E_UNAVAILABLE, "the GCS is away: it has ended and is started again");
+    }
+    return WR_FAIL(err, WR_E_UNAVAILABLE, "the GCS (pid %d) does not answer", sh->gcs->pid);
+}
+
 void shell_gcs_tick(wr_shell *sh) {
+    if (sh->gcs != NULL && sh->link != NULL) {
+        look_whether_it_hangs(sh);
+    }
     if (sh->gcs_start_at != 0 && wr_clock_ns() >= sh->gcs_start_at) {
         sh->gcs_start_at = 0;
         if (!start_process(sh)) {
@@ -193,6 +251,8 @@ wr_status shell_gcs_start(wr_shell *sh, wr_error *err) {
     pthread_mutex_init(&sh->gcs_lock, NULL);
     sh->gcs_events_end = &sh->gcs_events;
     sh->gcs_async.data = sh;
+    sh->gcs_patience_ns = sh->args.gcs_silence_ms * 1000000;
+    sh->gcs_looked = wr_clock_ns();
     if (uv_async_init(&sh->loop, &sh->gcs_async, on_async) != 0) {
         return WR_FAIL(err, WR_E_IO, "the loop takes no async handle");
     }

@@ -19,6 +19,9 @@ static wr_shell shell; /* for the life of the process */
 enum {
     ENV_SERVER_IDLE_MS = 60 * 1000,
     REGISTER_MS = 60 * 1000,
+    HELLO_MS = 10 * 1000,
+    GCS_SILENCE_MS = 10 * 1000,
+    PATIENCE_MS_MAX = 1000 * 1000 * 1000,
     ROTATION_MAX_BYTES = 100 * 1000 * 1000,
     ROTATION_BACKUP_COUNT = 5,
     ROTATION_BACKUPS_MAX = 1000,
@@ -41,6 +44,8 @@ static const char usage[] =
     "  --ready-fd FD                 gets \"OK\" or \"ERROR text\" once\n"
     "  --config NAME=VALUE           python=PATH (warmed before a driver comes), prestart=N,\n"
     "                                gcs_restarts_per_minute=N (5; at most 1000),\n"
+    "                                hello_timeout_ms=N (10000),\n"
+    "                                gcs_silence_ms=N (10000: then it is killed and started again),\n"
     "                                worker_register_timeout_seconds=N (60),\n"
     "                                env_server_idle_ms=N (60000), rotation_max_bytes=N (100 MB; 0: never),\n"
     "                                rotation_backup_count=N (5),\n"
@@ -72,10 +77,10 @@ static wr_status copy_text(const char *option, const char *text, char *out, size
 /* --config NAME=VALUE with a number; variable: how Ray's users or ours may give it, too. An option counts before it. */
 static const struct setting {
     const char *name, *variable;
-    size_t at; /* in shell_args */
-    bool wide; /* uint64_t, else uint32_t */
-    double most;
-    double scale; /* of what is kept to what is given; 0: the same, and 0 may be given */
+    size_t at;          /* in shell_args */
+    bool wide;          /* uint64_t, else uint32_t */
+    double least, most; /* as given */
+    double scale;       /* of what is kept to what is given; 0: the same */
 } settings[] = {
     {.name = "gcs_restarts_per_minute", .at = offsetof(shell_args, gcs_restarts), .most = GCS_RESTARTS_LIMIT},
     {.name = "rotation_max_bytes",
@@ -112,8 +117,19 @@ static const struct setting {
     {.name = "worker_register_timeout_seconds",
      .at = offsetof(shell_args, register_ms),
      .wide = true,
+     .least = 0.001,
      .most = REGISTER_SECONDS_MAX,
      .scale = 1000},
+    {.name = "hello_timeout_ms",
+     .at = offsetof(shell_args, hello_ms),
+     .wide = true,
+     .least = 1,
+     .most = PATIENCE_MS_MAX},
+    {.name = "gcs_silence_ms",
+     .at = offsetof(shell_args, gcs_silence_ms),
+     .wide = true,
+     .least = 100,
+     .most = PATIENCE_MS_MAX},
     {.name = "prestart", .at = offsetof(shell_args, prestart), .most = UINT32_MAX - 1},
 };
 
@@ -121,7 +137,7 @@ static wr_status set_number(shell_args *a, const struct setting *s, const char *
     char option[64];
     double number;
     snprintf(option, sizeof option, "config %s", s->name);
-    WR_TRY(parse_number(option, text, s->scale == 0 ? 0 : 1 / s->scale, &number, err));
+    WR_TRY(parse_number(option, text, s->least, &number, err));
     if (number > s->most) {
         return WR_FAIL(err, WR_E_INVALID, "--%s: %s is more than %.0f", option, text, s->most);
     }
@@ -206,6 +222,8 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
                       .session_bytes = SESSION_KEEP_BYTES,
                       .dead_logs_count = DEAD_LOGS_COUNT,
                       .dead_logs_bytes = DEAD_LOGS_BYTES,
+                      .hello_ms = HELLO_MS,
+                      .gcs_silence_ms = GCS_SILENCE_MS,
                       .gcs_restarts = GCS_RESTARTS_DEFAULT};
     double number;
     wr_status first = settings_of_environment(a, err); /* ready_fd must be known before the first complaint */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #define CALL_TIMEOUT_NS (20ull * 1000 * 1000 * 1000)
+#define HELLO_PATIENCE_NS (8ull * 1000 * 1000 * 1000) /* less than the 10 s after which a driver gives up */
 
 /* ---- Jobs and environments ---- */
 
@@ -29,6 +30,11 @@ static void job_free(shell_job *job) {
     wr_free(job->runtime_env);
     wr_free(job->cwd);
     wr_free(job);
+}
+
+void shell_job_drop(wr_shell *sh, uint32_t at) {
+    job_free(sh->jobs[at]);
+    sh->jobs[at] = NULL;
 }
 
 void shell_job_forget(wr_shell *sh, uint32_t number) {
@@ -178,6 +184,7 @@ static wr_status hello_driver(wr_shell *sh, shell_conn *conn, uint64_t request, 
 
     uint64_t ticket = shell_ticket_new(sh, conn, request, TICKET_HELLO);
     shell_ticket_of(sh, ticket)->cursor = at; /* its place in the table: the number comes later */
+    shell_ticket_of(sh, ticket)->deadline = wr_clock_ns() + HELLO_PATIENCE_NS;
     wr_job_info info = {.driver_pid = (uint32_t)conn->pid,
                         .name_space = wr_span_text(job->name_space),
                         .entrypoint = wr_span_text(entrypoint)};
@@ -190,8 +197,7 @@ static wr_status hello_driver(wr_shell *sh, shell_conn *conn, uint64_t request, 
     if (status != WR_OK) {
         shell_ticket taken;
         (void)shell_ticket_take(sh, ticket, &taken);
-        job_free(job);
-        sh->jobs[at] = NULL;
+        shell_job_drop(sh, at);
         return status;
     }
     return WR_E_AGAIN;
@@ -462,6 +468,9 @@ void shell_call_reply(wr_shell *sh, shell_call *call) {
     }
     const wr_gcs_response *r = call->response;
     bool absent = call->call == WR_GCS_KV_GET && call->status == WR_E_NOT_FOUND;
+    if (call->status == WR_E_TIMEOUT || call->status == WR_E_UNAVAILABLE) {
+        (void)shell_gcs_absent(sh, &call->err);
+    }
     if (call->status != WR_OK && !absent) {
         if (call->err.status == WR_OK) {
             WR_FAIL(&call->err, call->status, "the GCS: %s", wr_status_text(call->status));

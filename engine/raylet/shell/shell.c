@@ -435,6 +435,10 @@ void shell_pass(wr_shell *sh) {
         return;
     }
     shell_listen_again(sh);
+    shell_conns_tick(sh);
+    if (sh->ending) { /* its socket was removed */
+        return;
+    }
     bool more = wr_keeper_pass(sh->keeper);
     keeper_events(sh, now);
     read_facts(sh, now);
@@ -442,6 +446,7 @@ void shell_pass(wr_shell *sh) {
     shell_logs_tick(sh);
     shell_forks_tick(sh);
     shell_gcs_tick(sh);
+    shell_hello_tick(sh);
     shell_rotate_tick(sh);
     wr_raylet_core_tick(sh->core, wr_clock_ns());
     shell_drain(sh);

@@ -46,6 +46,8 @@ typedef struct shell_args {
     uint64_t rotation_bytes;     /* a log file of that size is rotated; 0: never */
     uint32_t rotation_count;     /* copies kept of each */
     uint64_t register_ms;        /* so long may a worker or fork server take to say hello */
+    uint64_t hello_ms;           /* so long may a connection owe its hello, or the rest of a frame */
+    uint64_t gcs_silence_ms;     /* so long may the GCS say nothing before it is killed and started again */
     uint32_t gcs_restarts;       /* that often in a minute is the GCS started again */
     uint32_t session_count;      /* ended sessions whose folders stay */
     uint64_t session_bytes;      /* and what they may take of the disk */
@@ -123,6 +125,7 @@ struct shell_conn {
     int fds[WR_FRAME_FDS_MAX];
     uint32_t fd_count;
     bool hello, bye, closing, flush_close;
+    uint64_t since; /* wr_clock_ns: it owes its hello, or the rest of a frame, from then on; 0: nothing */
     int kind, pid, events; /* events: what the loop looks for */
     uint32_t slot, epoch, worker, job;
     shell_proc *proc;
@@ -211,6 +214,8 @@ struct wr_shell {
     uv_signal_t sigterm, sigint;
     uv_poll_t listener, owner;
     int listen_fd;
+    uint64_t socket_inode, socket_looked; /* of socket_path; wr_clock_ns of the last look at it */
+    uint64_t conns_looked;                /* wr_clock_ns */
     bool owner_polled, listen_paused, ending, ready_told, again;
     uint64_t end_at, started_at;
     pthread_t bell_thread;
@@ -264,6 +269,9 @@ struct wr_shell {
     uint32_t gcs_start_count;
     bool gcs_failed[GCS_RESTARTS_LIMIT]; /* of gcs_starts: it had ended by itself */
     uint64_t gcs_start_at;               /* wr_clock_ns; 0: it runs */
+    uint64_t gcs_heard, gcs_looked;      /* frames of it at the last look, and when that was (wr_clock_ns) */
+    uint64_t gcs_silent_ns, gcs_patience_ns; /* how long it has said nothing, and how long it may */
+    bool gcs_hung;                           /* it was killed for that */
     pthread_mutex_t gcs_lock;
     struct shell_gcs_event {
         int type;
@@ -295,6 +303,8 @@ void shell_reserve(void **items, uint32_t *capacity, uint32_t need, size_t bytes
 /* ---- conn.c ---- */
 wr_status shell_listen(wr_shell *sh, wr_error *err);
 void shell_listen_again(wr_shell *sh); /* after descriptors were used up */
+void shell_conns_tick(
+    wr_shell *sh); /* closes those that owe something; looks whether the socket is still there */
 void shell_conn_close(shell_conn *conn);
 shell_conn *shell_conn_of(wr_shell *sh, uint64_t id);
 /* Sends sh->w as the reply (or writes its failure). */
@@ -333,10 +343,12 @@ void shell_write_resources(wr_shell *sh, const char *name, const wr_res *res);
 wr_status shell_need_worker(const shell_conn *conn, wr_error *err);
 wr_status shell_hello(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err);
 void shell_hello_started(wr_shell *sh, uint64_t ticket, uint32_t job);
+void shell_hello_tick(wr_shell *sh); /* refuses drivers whose job did not begin in time */
 void shell_actor_reply(wr_shell *sh, const wr_core_cmd *cmd);
 void shell_names_reply(wr_shell *sh, const wr_core_cmd *cmd);
 void shell_call_reply(wr_shell *sh, shell_call *call);
 shell_job *shell_job_of(wr_shell *sh, uint32_t number);
+void shell_job_drop(wr_shell *sh, uint32_t at); /* an entry of the table whose job has not begun */
 void shell_job_forget(wr_shell *sh, uint32_t number);
 uint64_t shell_env_of(wr_shell *sh, const char *runtime_env);
 const char *shell_env_text(wr_shell *sh, uint64_t hash);
@@ -392,7 +404,10 @@ void shell_env_of_worker(wr_shell *sh, uint32_t worker, const shell_job *job, sh
 /* ---- gcs.c ---- */
 wr_status shell_gcs_start(wr_shell *sh, wr_error *err); /* process (head) and link */
 void shell_gcs_died(wr_shell *sh);
-void shell_gcs_tick(wr_shell *sh); /* starts it again when its pause is over */
+/* Starts it again when its pause is over; kills one that hangs. */
+void shell_gcs_tick(wr_shell *sh);
+/* UNAVAILABLE, with what is the matter with it, for who has waited for it in vain. */
+wr_status shell_gcs_absent(const wr_shell *sh, wr_error *err);
 void shell_gcs_stop(wr_shell *sh);
 wr_status shell_gcs_call(wr_shell *sh, uint64_t ticket, const wr_gcs_request *request, wr_error *err);
 

@@ -105,6 +105,24 @@ TEST_F(Cli, AKilledRayletIsNoCluster) {
     EXPECT_EQ(0, Run("start --head --num-cpus 1")) << said_ << "a new one begins anew";
 }
 
+TEST_F(Cli, StatusBlamesWhoeverDoesNotAnswer) {
+    ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
+    ASSERT_EQ(0, Run("status -v")) << said_;
+    pid_t raylet = atoi(said_.c_str() + said_.find("raylet pid ") + 11),
+          gcs = atoi(said_.c_str() + said_.find("gcs pid ") + 8);
+    ASSERT_GT(raylet, 1);
+    ASSERT_GT(gcs, 1);
+    kill(gcs, SIGSTOP);
+    EXPECT_EQ(0, Run("status")) << said_;
+    EXPECT_TRUE(Said("the GCS is away")) << said_;
+    kill(gcs, SIGCONT);
+    kill(raylet, SIGSTOP);
+    EXPECT_NE(0, Run("status"));
+    EXPECT_TRUE(Said("the raylet did not answer in time")) << said_;
+    EXPECT_FALSE(Said("GCS")) << said_;
+    kill(raylet, SIGCONT);
+}
+
 TEST_F(Cli, BlockStaysUntilTheClusterEnds) {
     pid_t pid = fork();
     if (pid == 0) {

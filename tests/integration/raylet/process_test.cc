@@ -11,6 +11,7 @@
 #include <memory>
 #include <signal.h>
 #include <sstream>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -383,6 +384,100 @@ TEST(RayletProcess, WhoStartsAClusterReadsTheLastLinesOfItsGcs) {
     Raylet r({"--bin-dir", gcs.dir});
     EXPECT_EQ(0u, r.ready.find("ERROR the GCS ended 6 times within a minute")) << r.ready;
     EXPECT_NE(std::string::npos, r.ready.find("gcs store: no space left on device")) << r.ready;
+}
+
+pid_t GcsOf(Client &tool) {
+    return static_cast<pid_t>(tool.Call("status").Int("gcs_pid", 0));
+}
+
+TEST(RayletProcess, OnlyAGcsThatHangsByItselfIsKilledAndStartedAgain) {
+    Raylet r({"--config", "gcs_silence_ms=2000"}), stopped({"--config", "gcs_silence_ms=2000"}),
+        traced({"--config", "gcs_silence_ms=2000"});
+    ASSERT_EQ("OK", r.ready);
+    ASSERT_EQ("OK", stopped.ready);
+    ASSERT_EQ("OK", traced.ready);
+    Client tool(r.socket()), other(stopped.socket()), debugger(traced.socket());
+    ASSERT_EQ(WR_OK, tool.Hello(3).status);
+    ASSERT_EQ(WR_OK, other.Hello(3).status);
+    ASSERT_EQ(WR_OK, debugger.Hello(3).status);
+    pid_t gcs = GcsOf(tool), others = GcsOf(other), held = GcsOf(debugger);
+    bool may_trace = ptrace(PTRACE_ATTACH, held, nullptr, nullptr) == 0; /* not in every container */
+    ASSERT_EQ(0, kill(stopped.pid, SIGSTOP));
+    ASSERT_EQ(0, kill(gcs, SIGSTOP));
+    EXPECT_TRUE(Eventually([&] { return GcsOf(tool) != gcs && GcsOf(tool) > 0; }));
+    EXPECT_NE(std::string::npos, r.Log().find("did not answer for 2 s and was killed")) << r.Log();
+    Client driver(r.socket());
+    EXPECT_EQ(WR_OK, driver.HelloDriver().status) << "all goes on";
+    if (may_trace) {
+        EXPECT_EQ(held, waitpid(held, nullptr, __WALL));
+        EXPECT_EQ(held, GcsOf(debugger)) << "a debugger holds it";
+        EXPECT_EQ(0, ptrace(PTRACE_DETACH, held, nullptr, nullptr));
+    }
+    /* As long as that the other raylet has not run, nor heard of its GCS. */
+    ASSERT_EQ(0, kill(stopped.pid, SIGCONT));
+    Client another(stopped.socket());
+    EXPECT_EQ(WR_OK, another.HelloDriver().status);
+    EXPECT_EQ(others, GcsOf(other));
+    EXPECT_EQ(std::string::npos, stopped.Log().find("gcs.hangs")) << stopped.Log();
+}
+
+TEST(RayletProcess, ADriverWhoseJobTheGcsDoesNotBeginReadsThatItHangs) {
+    Raylet r({"--config", "gcs_silence_ms=1000000"});
+    ASSERT_EQ("OK", r.ready);
+    Client tool(r.socket()), driver(r.socket());
+    ASSERT_EQ(WR_OK, tool.Hello(3).status);
+    auto slots = [&] {
+        Reply status = tool.Call("status");
+        wr_record pool = status.Map("pool");
+        return wr_record_get_int(&pool, "slots", -1);
+    };
+    int64_t before = slots();
+    pid_t gcs = GcsOf(tool);
+    ASSERT_EQ(0, kill(gcs, SIGSTOP));
+    Reply hello = driver.HelloDriver();
+    EXPECT_EQ(WR_E_UNAVAILABLE, hello.status);
+    EXPECT_EQ("the GCS (pid " + std::to_string(gcs) + ") does not answer", hello.err.text);
+    EXPECT_TRUE(driver.HungUp());
+    EXPECT_TRUE(Eventually([&] { return slots() == before; })) << "it leaves nothing";
+    ASSERT_EQ(0, kill(gcs, SIGCONT));
+    Client again(r.socket());
+    EXPECT_EQ(WR_OK, again.HelloDriver().status);
+}
+
+TEST(RayletProcess, ConnectionsThatOweTheirHelloOrHalfAFrameAreClosed) {
+    Raylet r({"--config", "hello_timeout_ms=300"});
+    ASSERT_EQ("OK", r.ready);
+    Client good(r.socket()), silent(r.socket()), half(r.socket()), tool(r.socket()), driver(r.socket());
+    ASSERT_EQ(WR_OK, good.Hello(3).status);
+    ASSERT_EQ(WR_OK, tool.Hello(3).status);
+    ASSERT_EQ(WR_OK, driver.HelloDriver().status);
+    driver.Raw(std::string("\x0e\0\0\0\x01", 5)); /* as one that a debugger has stopped */
+    half.Raw(std::string("\x0e\0\0\0\x01", 5));
+    tool.Raw(std::string("\x0e\0\0\0\x01", 5));
+    EXPECT_TRUE(silent.HungUp());
+    EXPECT_TRUE(half.HungUp());
+    EXPECT_TRUE(tool.HungUp());
+    EXPECT_EQ(WR_OK, good.Call("resources").status) << "who owes nothing stays";
+    Reply status = good.Call("status");
+    wr_record counts = status.Map("counts");
+    EXPECT_EQ(1, wr_record_get_int(&counts, "jobs", -1)) << "and so do drivers";
+}
+
+TEST(RayletProcess, AClusterWhoseSocketWasRemovedEndsAndSaysWhy) {
+    Raylet r;
+    ASSERT_EQ("OK", r.ready);
+    Client driver(r.socket());
+    Reply hello = driver.HelloDriver();
+    ASSERT_EQ(WR_OK, hello.status);
+    wr_pool *pool = nullptr;
+    ASSERT_EQ(WR_OK, wr_pool_open(hello.fd, &pool, nullptr));
+    std::filesystem::remove_all(r.session + "/sockets");
+    int status = r.Wait();
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    char why[WR_REASON_MAX];
+    wr_pool_reason(pool, why);
+    EXPECT_NE(nullptr, strstr(why, "was removed")) << why;
+    wr_pool_close(pool);
 }
 
 TEST(RayletProcess, AStoreBeyondTheMachinesMemoryIsRefusedByName) {
