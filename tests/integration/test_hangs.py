@@ -81,3 +81,29 @@ def test_tasks_whose_interpreter_hangs_fail_and_name_the_log(tmp_path):
         wait_for(lambda: len(fork_servers()) == 1, "the server that hung is gone", 30)
     finally:
         ray.shutdown()
+
+
+@pytest.mark.timeout(180)
+def test_a_fork_server_that_is_stopped_when_it_shall_end_is_killed():
+    import whipray as ray
+
+    ray.init(
+        num_cpus=1,
+        log_to_driver=False,
+        _system_config={"worker_register_timeout_seconds": 5, "env_server_idle_ms": 100},
+    )
+    try:
+
+        @ray.remote(runtime_env={"env_vars": {"WR_TEST_HANGS": "1"}})
+        class Holder:
+            def pid(self):
+                return os.getpid()
+
+        holder = Holder.remote()
+        worker = ray.get(holder.pid.remote(), timeout=60)
+        [server] = [pid for pid in fork_servers() if worker in children_of(pid)]
+        os.kill(server, signal.SIGSTOP)
+        ray.kill(holder)
+        wait_for(lambda: not alive(server), "the stopped server is gone", 60)
+    finally:
+        ray.shutdown()

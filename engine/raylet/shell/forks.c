@@ -91,6 +91,7 @@ static void forget_server(wr_shell *sh, shell_fork *fork) {
 static void retire(wr_shell *sh, shell_fork *fork) {
     WR_ASSERT(fork->workers == 0);
     fork->retired = true;
+    fork->asked_at = wr_clock_ns(); /* to end */
     if (fork->proc == NULL) {
         forget_server(sh, fork);
     } else {
@@ -112,9 +113,10 @@ static shell_fork *longest_idle(const wr_shell *sh, uint32_t most) {
     return count >= most ? found : NULL;
 }
 
-/* Ends a server that does not come for its next order; its death starts another, where one is wanted. */
+/* Ends a server that does not come for its next order, or does not end when it was told to. Its death starts another,
+ * where one is wanted. */
 static void end_hung(wr_shell *sh, shell_fork *fork) {
-    if (fork->proc != NULL && fork->ticket == 0 && !fork->hung) {
+    if (fork->proc != NULL && (fork->ticket == 0 || fork->retired) && !fork->hung) {
         WR_LOG_WARN("fork_server.hangs", "pid=%d after_ms=%llu log=%s", fork->proc->pid,
                     (unsigned long long)sh->args.register_ms, fork->log);
         fork->hung = true;
