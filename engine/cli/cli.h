@@ -45,10 +45,20 @@ typedef struct cli_cluster {
 } cli_cluster;
 
 /* where: NULL or "auto" = the cluster that `whipray start` left running; else a session folder, a raylet's socket,
- * or the
- * address in `current`. Fails: NOT_FOUND (no cluster), UNAVAILABLE (it does not answer), UNAUTHENTICATED, DENIED. */
+ * or the address in `current`. Finds who listens there; nothing is said yet, so a raylet that hangs is found, too.
+ * out->pid is known then. Fails: NOT_FOUND (no cluster: nobody listens), DENIED (L1, another user's), TIMEOUT,
+ * CORRUPT. */
+WR_MUST_USE wr_status cli_find(const char *where, const char *temp_dir, cli_cluster *out, wr_error *err);
+/* Says hello to what cli_find found. Fails: TIMEOUT (it hangs; the text names the pid), UNAVAILABLE (it ends),
+ * UNAUTHENTICATED, PROTOCOL, VERSION. */
+WR_MUST_USE wr_status cli_hello(cli_cluster *cluster, uint64_t timeout_ns, wr_error *err);
+/* cli_find and cli_hello, which has 5 s. */
 WR_MUST_USE wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out, wr_error *err);
 void cli_disconnect(cli_cluster *cluster);
+/* Of the raylet's process, for cli_ended; -1: it is gone. The caller closes it. */
+int cli_pidfd(const cli_cluster *cluster);
+/* Whether the process has ended, or does within timeout_ms. */
+bool cli_ended(int pidfd, int timeout_ms);
 /* An op without fields; out is borrowed until the next call. */
 WR_MUST_USE wr_status cli_call(cli_cluster *cluster, const char *op, uint64_t timeout_ns, wr_record *out,
                                wr_error *err);

@@ -3,9 +3,10 @@
 
 #include "base/clock.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SECOND_NS 1000000000ull
@@ -29,7 +30,7 @@ static wr_status locate(const char *where, cli_cluster *c, wr_error *err) {
     return status;
 }
 
-wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out, wr_error *err) {
+wr_status cli_find(const char *where, const char *temp_dir, cli_cluster *out, wr_error *err) {
     memset(out, 0, sizeof *out);
     WR_TRY(wr_paths_root(temp_dir, out->root, err));
     WR_TRY(locate(where, out, err));
@@ -41,8 +42,10 @@ wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out,
     }
     WR_TRY(status);
     uid_t uid;
-    WR_TRY(wr_peer_of(wr_frame_fd(out->conn), &out->pid, &uid, err));
+    return wr_peer_of(wr_frame_fd(out->conn), &out->pid, &uid, err);
+}
 
+wr_status cli_hello(cli_cluster *out, uint64_t timeout_ns, wr_error *err) {
     char token[WR_TOKEN_MAX + 1], path[WR_PATH_MAX];
     wr_error ignored;
     if (wr_paths_join(out->session, "auth_token", path, &ignored) != WR_OK ||
@@ -59,17 +62,35 @@ wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out,
     wr_record_int(&w, "protocol", WR_PROTOCOL_VERSION);
     wr_record_int(&w, "pid", getpid());
     wr_record_string(&w, "token", token);
-    uint64_t deadline = wr_clock_ns() + 5 * SECOND_NS;
-    status = wr_record_finish(&w, &record, &bytes, err);
+    uint64_t deadline = wr_clock_ns() + timeout_ns;
+    wr_status status = wr_record_finish(&w, &record, &bytes, err);
     status = status == WR_OK ? wr_frame_send(out->conn, WR_FRAME_REQUEST, ++out->next_request, record, bytes,
                                              -1, deadline, err)
                              : status;
     wr_record_done(&w);
     status = status == WR_OK ? wr_frame_receive(out->conn, deadline, &frame, err) : status;
     if (status == WR_OK && frame.type == WR_FRAME_ERROR) {
-        status = wr_frame_error_read(&frame.body, err);
+        return wr_frame_error_read(&frame.body, err);
+    }
+    if (status == WR_E_TIMEOUT) {
+        WR_FAIL(err, status, "a cluster runs here, but its raylet (pid %d) does not answer", (int)out->pid);
+        wr_error_hint(err, "end it with: whipray stop --force");
     }
     return status;
+}
+
+wr_status cli_connect(const char *where, const char *temp_dir, cli_cluster *out, wr_error *err) {
+    WR_TRY(cli_find(where, temp_dir, out, err));
+    return cli_hello(out, 5 * SECOND_NS, err);
+}
+
+int cli_pidfd(const cli_cluster *cluster) {
+    return cluster->pid > 0 ? (int)syscall(SYS_pidfd_open, cluster->pid, 0) : -1;
+}
+
+bool cli_ended(int pidfd, int timeout_ms) {
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return poll(&p, 1, timeout_ms) == 1;
 }
 
 void cli_disconnect(cli_cluster *cluster) {

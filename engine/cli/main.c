@@ -1,8 +1,11 @@
 /* whipray: the command. */
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] = "usage: whipray COMMAND [option ...]\n"
                             "  start --head   start a cluster on this machine\n"
@@ -11,7 +14,27 @@ static const char usage[] = "usage: whipray COMMAND [option ...]\n"
                             "  --version      prints it\n"
                             "Each command explains its options with --help.\n";
 
+/* Closed standard descriptors would be given to sockets and pipes, and what is printed would go there. */
+static void open_standard(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static int written(int result) {
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return result;
+    }
+    fprintf(stderr, "whipray: the output could not be written: %s\n", strerror(errno));
+    return result != 0 ? result : 1;
+}
+
 int main(int argc, char **argv) {
+    open_standard();
     static const struct {
         const char *name;
         int (*run)(int, char **);
@@ -20,15 +43,15 @@ int main(int argc, char **argv) {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         fputs(usage, argc < 2 ? stderr : stdout);
-        return argc < 2 ? 2 : 0;
+        return argc < 2 ? 2 : written(0);
     }
     if (strcmp(argv[1], "--version") == 0) {
         puts("whipray " WHIPRAY_VERSION);
-        return 0;
+        return written(0);
     }
     for (size_t i = 0; i < WR_COUNT_OF(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc - 2, argv + 2);
+            return written(commands[i].run(argc - 2, argv + 2));
         }
     }
     wr_error err;

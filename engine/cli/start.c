@@ -9,8 +9,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define LOCK_WAIT_NS (90ull * 1000000000) /* longer than a start takes at most */
+enum { LOCK_POLL_MS = 20, ENDING_WAIT_MS = 20 * 1000 };
 
 static const cli_option options[] = {
     {"head", 0, false, "start a cluster with this machine as its head node"},
@@ -102,6 +107,30 @@ static pid_t launch(char *const argv[], const char *folder, const char *log, int
     _exit(127);
 }
 
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number) {
+    interrupted = number;
+}
+
+/* From before the raylet runs until this command ends: an interrupted start leaves nothing behind. */
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+/* Our own child, not reaped yet: the number is its. */
+static void end_child(pid_t pid) {
+    kill(pid, SIGTERM);
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0 || !cli_ended(pidfd, ENDING_WAIT_MS / 4)) {
+        kill(pid, SIGKILL);
+    }
+    (void)waitpid(pid, NULL, 0);
+}
+
 /* The one line of the ready pipe; "" when it was closed without one. */
 static wr_status read_ready(int fd, char *out, size_t size, wr_error *err) {
     uint64_t deadline = wr_clock_ns() + 60ull * 1000000000;
@@ -111,6 +140,9 @@ static wr_status read_ready(int fd, char *out, size_t size, wr_error *err) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         if (wr_clock_ns() >= deadline) {
             return WR_FAIL(err, WR_E_TIMEOUT, "the cluster was not ready within 60 s");
+        }
+        if (interrupted) {
+            return WR_FAIL(err, WR_E_CANCELLED, "interrupted before the cluster was ready");
         }
         if (poll(&p, 1, 100) <= 0) {
             continue;
@@ -126,17 +158,8 @@ static wr_status read_ready(int fd, char *out, size_t size, wr_error *err) {
     return WR_OK;
 }
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number) {
-    interrupted = number;
-}
-
 /* --block: until the cluster ends (a failure), or a signal ends it. */
 static int block(const char *session, pid_t raylet) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
     for (;;) {
         int status;
         pid_t pid = waitpid(raylet, &status, 0);
@@ -156,6 +179,7 @@ typedef struct start_plan {
     char resources[4096], labels[1024], folder[WR_PATH_MAX], ready[16];
     char *argv[48];
     int argc;
+    int lock; /* -1: not held */
 } start_plan;
 
 static void add(start_plan *p, const char *option, const char *value) {
@@ -238,18 +262,70 @@ static wr_status prepare(const cli_values *v, const char *root, start_plan *p, w
     return WR_OK;
 }
 
-static wr_status start(const cli_values *v, start_plan *p, pid_t *out_pid, cli_cluster *c, wr_error *err) {
-    const char *temp_dir = cli_value(options, v, "temp-dir");
+/* Of several starts at once one goes on; the others come after it, and find its cluster. */
+static wr_status lock(const char *root, int *out_fd, wr_error *err) {
+    char path[WR_PATH_MAX];
+    WR_TRY(wr_paths_root_make(root, err));
+    WR_TRY(wr_paths_join(root, "current.lock", path, err));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return WR_FAIL_ERRNO(err, "open %s", path);
+    }
+    uint64_t deadline = wr_clock_ns() + LOCK_WAIT_NS;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        wr_status status = WR_OK;
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            status = WR_FAIL_ERRNO(err, "lock %s", path);
+        } else if (wr_clock_ns() >= deadline) {
+            status = WR_FAIL(err, WR_E_TIMEOUT, "another `whipray start` has held %s for %llu s", path,
+                             LOCK_WAIT_NS / 1000000000);
+            wr_error_hint(err, "see who has it open: fuser %s", path);
+        }
+        if (status != WR_OK) {
+            close(fd);
+            return status;
+        }
+        (void)poll(NULL, 0, LOCK_POLL_MS);
+    }
+    *out_fd = fd;
+    return WR_OK;
+}
+
+/* Goes on only if no cluster runs here: one that a new one took the place of could not be ended by `whipray stop`. */
+static wr_status refuse_another(const char *temp_dir, cli_cluster *c, wr_error *err) {
     wr_status status = cli_connect(NULL, temp_dir, c, err);
-    if (status == WR_OK || status == WR_E_UNAUTHENTICATED) {
+    if (status == WR_E_UNAVAILABLE && c->pid > 0) { /* it ends */
+        int pidfd = cli_pidfd(c);
+        status = pidfd < 0 || cli_ended(pidfd, ENDING_WAIT_MS) ? WR_E_NOT_FOUND : WR_E_TIMEOUT;
+        if (pidfd >= 0) {
+            close(pidfd);
+        }
+        if (status == WR_E_TIMEOUT) {
+            WR_FAIL(err, status, "the cluster that ran here (raylet %d) is still ending", (int)c->pid);
+            wr_error_hint(err, "end it at once with: whipray stop --force");
+        }
+    } else if (status == WR_OK || status == WR_E_UNAUTHENTICATED) {
         status = WR_FAIL(err, WR_E_EXISTS, "a cluster is running here already (session %s)", c->session);
         wr_error_hint(err, "end it with: whipray stop");
-        cli_disconnect(c);
-        return status;
+    } else if (status != WR_E_NOT_FOUND && c->pid > 0 && err->hint[0] == 0) { /* another version's */
+        wr_error_prefix(err, "a cluster is running here already");
+        wr_error_hint(err, "end it with: whipray stop --force");
     }
     cli_disconnect(c);
-    wr_error_clear(err);
+    if (status == WR_E_NOT_FOUND) {
+        wr_error_clear(err);
+        status = WR_OK;
+    }
+    return status;
+}
+
+static wr_status start(const cli_values *v, start_plan *p, pid_t *out_pid, cli_cluster *c, wr_error *err) {
+    const char *temp_dir = cli_value(options, v, "temp-dir");
     WR_TRY(check(v, p, err));
+    WR_TRY(wr_paths_root(temp_dir, c->root, err));
+    WR_TRY(lock(c->root, &p->lock, err));
+    WR_TRY(refuse_another(temp_dir, c, err));
+    wr_status status;
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0) {
         return WR_FAIL_ERRNO(err, "pipe");
@@ -281,7 +357,7 @@ int cli_start(int argc, char **argv) {
     cli_values v;
     wr_error err;
     cli_cluster c;
-    static start_plan plan;
+    static start_plan plan = {.lock = -1};
     pid_t pid = 0;
     memset(&err, 0, sizeof err);
     if (cli_parse(options, argc, argv, &v, &err) != WR_OK) {
@@ -302,6 +378,7 @@ int cli_start(int argc, char **argv) {
         return cli_complain(&err);
     }
     wr_record reply;
+    catch_signals();
     wr_status status = start(&v, &plan, &pid, &c, &err);
     status = status == WR_OK ? cli_call(&c, "status", 10ull * 1000000000, &reply, &err) : status;
     char address[WR_PATH_MAX] = "";
@@ -309,9 +386,12 @@ int cli_start(int argc, char **argv) {
         (void)wr_record_get_string(&reply, "gcs_address", address, sizeof address);
         status = wr_paths_current_write(c.root, address, c.session, &err);
     }
+    if (plan.lock >= 0) {
+        close(plan.lock);
+    }
     if (status != WR_OK) {
         if (pid > 0) {
-            kill(pid, SIGTERM); /* our own child */
+            end_child(pid);
         }
         return cli_complain(&err);
     }

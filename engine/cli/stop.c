@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,10 +17,7 @@ static const cli_option options[] = {
     {NULL, 0, false, NULL},
 };
 
-static bool ended(int pidfd, int timeout_ms) {
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    return poll(&p, 1, timeout_ms) == 1;
-}
+#define SECOND_NS 1000000000ull
 
 int cli_stop(int argc, char **argv) {
     cli_values v;
@@ -41,7 +37,7 @@ int cli_stop(int argc, char **argv) {
     if (text != NULL && cli_number("grace-period", text, 0, 86400, &grace, &err) != WR_OK) {
         return cli_complain(&err);
     }
-    wr_status status = cli_connect(NULL, cli_value(options, &v, "temp-dir"), &c, &err);
+    wr_status status = cli_find(NULL, cli_value(options, &v, "temp-dir"), &c, &err);
     if (status == WR_E_NOT_FOUND) {
         if (c.session[0] != 0) {
             wr_paths_current_clear(c.root, c.session); /* its raylet was killed */
@@ -50,28 +46,37 @@ int cli_stop(int argc, char **argv) {
         return 0;
     }
     if (status != WR_OK) {
-        cli_disconnect(&c);
         return cli_complain(&err);
     }
     /* The pid is the kernel's word about who listens at the session's socket; the pidfd keeps it from naming
      * another. */
-    int pidfd = (int)syscall(SYS_pidfd_open, c.pid, 0);
+    int pidfd = cli_pidfd(&c);
     if (pidfd < 0) {
         cli_disconnect(&c);
         printf("The cluster has ended.\n");
         return 0;
     }
+    uint64_t since = wr_clock_ns();
     bool force = cli_value(options, &v, "force") != NULL;
     if (!force) {
-        status = cli_call(&c, "shutdown", 5ull * 1000000000, &reply, &err);
-        force = (status != WR_OK && status != WR_E_UNAVAILABLE) || !ended(pidfd, (int)(grace * 1000));
+        status = cli_hello(&c, (uint64_t)((grace < 1 ? 1 : grace > 5 ? 5 : grace) * SECOND_NS), &err);
+        if (status == WR_OK || status == WR_E_TIMEOUT) { /* one that hangs may wake up and read it */
+            status = cli_call(&c, "shutdown", SECOND_NS, &reply, &err); /* what counts is whether it ends */
+        } else if (status != WR_E_UNAVAILABLE) {                        /* unavailable: it ends already */
+            wr_error_hint(&err, "whipray stop --force ends it without asking it");
+            cli_disconnect(&c);
+            close(pidfd);
+            return cli_complain(&err);
+        }
+        double left = grace - (double)(wr_clock_ns() - since) / SECOND_NS;
+        force = !cli_ended(pidfd, left > 0 ? (int)(left * 1000) : 0);
     }
-    if (force && !ended(pidfd, 0)) {
+    if (force && !cli_ended(pidfd, 0)) {
         (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL,
                       0); /* its processes end with it: parent-death signals */
-        (void)ended(pidfd, 5000);
+        (void)cli_ended(pidfd, 5000);
     }
-    bool gone = ended(pidfd, 0);
+    bool gone = cli_ended(pidfd, 0);
     close(pidfd);
     cli_disconnect(&c);
     if (!gone) {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,13 +50,20 @@ wr_status wr_paths_folder(const char *path, wr_error *err) {
         return WR_FAIL_ERRNO(err, "look at folder %s", path);
     }
     if (!S_ISDIR(st.st_mode)) {
-        return WR_FAIL(err, WR_E_DENIED, "%s is not a folder", path);
+        wr_status status = WR_FAIL(err, WR_E_DENIED, "%s is not a folder", path);
+        wr_error_hint(err, "remove it, or choose another place by WHIPRAY_TMPDIR");
+        return status;
     }
     if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
         wr_status status = WR_FAIL(
             err, WR_E_DENIED, "folder %s has owner %u and mode %03o; it must be this user's (%u), mode 700",
             path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 0777), (unsigned)geteuid());
-        wr_error_hint(err, "remove it, or choose another place by WHIPRAY_TMPDIR");
+        /* Removed it must not be: a cluster may run in it, which nothing would find any more. */
+        if (st.st_uid == geteuid()) {
+            wr_error_hint(err, "chmod 700 %s", path);
+        } else {
+            wr_error_hint(err, "choose another place by WHIPRAY_TMPDIR");
+        }
         return status;
     }
     return WR_OK;
@@ -74,9 +82,13 @@ static wr_status make_parents(const char *path, wr_error *err) {
     return WR_OK;
 }
 
-wr_status wr_paths_session(const char *root, char out[WR_PATH_MAX], wr_error *err) {
+wr_status wr_paths_root_make(const char *root, wr_error *err) {
     WR_TRY(make_parents(root, err));
-    WR_TRY(wr_paths_folder(root, err));
+    return wr_paths_folder(root, err);
+}
+
+wr_status wr_paths_session(const char *root, char out[WR_PATH_MAX], wr_error *err) {
+    WR_TRY(wr_paths_root_make(root, err));
     uint64_t now_us = wr_clock_wall_us();
     time_t seconds = (time_t)(now_us / 1000000);
     struct tm t;
@@ -138,7 +150,11 @@ static wr_status read_text(const char *path, bool secret, char *out, size_t size
                          "%s has owner %u and mode %03o; it must be a plain file of this user (%u)%s", path,
                          (unsigned)st.st_uid, (unsigned)(st.st_mode & 0777), (unsigned)geteuid(),
                          secret ? ", mode 600" : "");
-        wr_error_hint(err, "chmod 600 %s", path);
+        if (!S_ISREG(st.st_mode)) {
+            wr_error_hint(err, "move it away");
+        } else if (st.st_uid == geteuid()) {
+            wr_error_hint(err, "chmod 600 %s", path);
+        }
     } else if ((uint64_t)st.st_size >= size) {
         status = WR_FAIL(err, WR_E_INVALID, "%s has %lld bytes, at most %zu are read", path,
                          (long long)st.st_size, size - 1);
@@ -174,7 +190,10 @@ wr_status wr_paths_current_read(const char *root, char out_address[WR_PATH_MAX],
     char *second_end = first_end == NULL ? NULL : strchr(first_end + 1, '\n');
     if (second_end == NULL || second_end[1] != 0 || first_end - text >= WR_PATH_MAX ||
         second_end - first_end > WR_PATH_MAX) {
-        return WR_FAIL(err, WR_E_CORRUPT, "%s does not hold an address and a folder, a line each", path);
+        wr_status status =
+            WR_FAIL(err, WR_E_CORRUPT, "%s does not hold an address and a folder, a line each", path);
+        wr_error_hint(err, "remove it; if a cluster runs, end its process whipray-raylet by kill");
+        return status;
     }
     *first_end = *second_end = 0;
     memcpy(out_address, text, strlen(text) + 1);
@@ -219,7 +238,10 @@ static wr_status make_token(const char *folder, const char *path, wr_error *err)
     uint8_t random[32];
     char text[2 * sizeof random + 2];
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        return WR_FAIL_ERRNO(err, "make folder %s", folder);
+        wr_status status = WR_FAIL_ERRNO(err, "the token's folder %s cannot be made", folder);
+        wr_error_hint(
+            err, "set HOME to a folder of yours, or name a file with the token by WHIPRAY_AUTH_TOKEN_PATH");
+        return status;
     }
     wr_random_bytes(random, sizeof random);
     wr_hex_encode(random, sizeof random, text);
@@ -240,6 +262,8 @@ wr_status wr_token_load(bool create, char out[WR_TOKEN_MAX + 1], char out_path[W
     char path[WR_PATH_MAX], folder[WR_PATH_MAX];
     const char *token = getenv("WHIPRAY_AUTH_TOKEN"), *named = getenv("WHIPRAY_AUTH_TOKEN_PATH"),
                *home = getenv("HOME");
+    char entry_text[1024];
+    struct passwd entry, *found = NULL;
     if (out_path != NULL) {
         out_path[0] = 0;
     }
@@ -250,14 +274,21 @@ wr_status wr_token_load(bool create, char out[WR_TOKEN_MAX + 1], char out_path[W
         memcpy(out, text, strlen(text) + 1);
         return WR_OK;
     }
+    if ((home == NULL || home[0] == 0) && /* cron, systemd units */
+        getpwuid_r(geteuid(), &entry, entry_text, sizeof entry_text, &found) == 0 && found != NULL) {
+        home = found->pw_dir;
+    }
     if (named != NULL && named[0] != 0) {
         WR_TRY(format(path, err, "%s", named));
     } else if (home != NULL && home[0] != 0) {
         WR_TRY(wr_paths_join(home, ".whipray", folder, err));
         WR_TRY(wr_paths_join(folder, "auth_token", path, err));
     } else {
-        return WR_FAIL(err, WR_E_NOT_FOUND,
-                       "no token: neither WHIPRAY_AUTH_TOKEN, WHIPRAY_AUTH_TOKEN_PATH nor HOME is set");
+        wr_status status =
+            WR_FAIL(err, WR_E_NOT_FOUND, "no token: HOME is not set, and user %u is not in the password file",
+                    (unsigned)geteuid());
+        wr_error_hint(err, "set HOME, or name a file with the token by WHIPRAY_AUTH_TOKEN_PATH");
+        return status;
     }
     wr_status status = wr_token_read(path, out, err);
     if (status == WR_E_NOT_FOUND && create && (named == NULL || named[0] == 0)) {

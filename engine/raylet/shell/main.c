@@ -22,6 +22,7 @@ enum {
     HELLO_MS = 10 * 1000,
     GCS_SILENCE_MS = 10 * 1000,
     PATIENCE_MS_MAX = 1000 * 1000 * 1000,
+    FILES_LEAST = 64,
     ROTATION_MAX_BYTES = 100 * 1000 * 1000,
     ROTATION_BACKUP_COUNT = 5,
     ROTATION_BACKUPS_MAX = 1000,
@@ -440,8 +441,21 @@ static bool never_wait(void *arg) {
     return false;
 }
 
+/* Below that gRPC aborts the GCS, or waits for ever. */
+static wr_status check_files(wr_error *err) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= FILES_LEAST) {
+        return WR_OK;
+    }
+    wr_status status = WR_FAIL(err, WR_E_LIMIT, "%llu open files are allowed, at least %d are needed",
+                               (unsigned long long)files.rlim_cur, FILES_LEAST);
+    wr_error_hint(err, "raise the limit (ulimit -n), better to 65536");
+    return status;
+}
+
 static wr_status start(wr_shell *sh, wr_error *err) {
     uint64_t heap = 0, memory = 0;
+    WR_TRY(check_files(err));
     WR_TRY(wr_token_read(sh->args.token_file, sh->token, err));
     WR_TRY(wr_paths_folder(sh->args.session_dir, err));
     WR_TRY(wr_session_lock(sh->args.session_dir, &sh->session_lock, err));

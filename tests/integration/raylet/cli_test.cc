@@ -6,10 +6,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <pwd.h>
 #include <signal.h>
 #include <string>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -39,6 +44,48 @@ class Cli : public testing::Test {
         }
         int status = pclose(pipe);
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    }
+    // Of the running cluster: "raylet" or "gcs".
+    pid_t Pid(const std::string &which) {
+        EXPECT_EQ(0, Run("status -v")) << said_;
+        size_t at = said_.find(which + " pid ");
+        pid_t pid = at == std::string::npos ? 0 : atoi(said_.c_str() + at + which.size() + 5);
+        EXPECT_GT(pid, 1) << said_;
+        return pid > 1 ? pid : getpid();
+    }
+    // Three at once; each one's status and words are in the result.
+    std::vector<std::pair<int, std::string>> Thrice(const std::string &words) {
+        std::vector<std::pair<int, std::string>> results;
+        FILE *pipes[3];
+        for (FILE *&pipe : pipes) {
+            pipe = popen((WHIPRAY_BIN "/whipray " + words + " 2>&1").c_str(), "r");
+        }
+        for (FILE *pipe : pipes) {
+            char line[512];
+            std::string said;
+            while (fgets(line, sizeof line, pipe) != nullptr) {
+                said += line;
+            }
+            int status = pclose(pipe);
+            results.emplace_back(WIFEXITED(status) ? WEXITSTATUS(status) : -1, said);
+        }
+        return results;
+    }
+    static bool Runs(pid_t pid) { // a zombie that nobody has reaped does not
+        std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
+        return file.peek() != std::ifstream::traits_type::eof();
+    }
+    int Raylets() { // that belong to sessions of this test
+        int count = 0;
+        for (const auto &entry : std::filesystem::directory_iterator("/proc")) {
+            std::ifstream file(entry.path() / "cmdline");
+            std::string line((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+            count += line.find("whipray-raylet") != std::string::npos && line.find(dir_) != std::string::npos;
+        }
+        return count;
+    }
+    std::string Current() const {
+        return dir_ + "/whipray-" + std::to_string(geteuid()) + "/current";
     }
     bool Said(const std::string &text) const {
         return said_.find(text) != std::string::npos;
@@ -95,11 +142,7 @@ TEST_F(Cli, OptionsWithoutMeaningHereAreToldOnce) {
 
 TEST_F(Cli, AKilledRayletIsNoCluster) {
     ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
-    ASSERT_EQ(0, Run("status -v")) << said_;
-    size_t at = said_.find("raylet pid ");
-    ASSERT_NE(std::string::npos, at);
-    pid_t pid = atoi(said_.c_str() + at + 11);
-    ASSERT_GT(pid, 1);
+    pid_t pid = Pid("raylet");
     kill(pid, SIGKILL);
     EXPECT_TRUE(raylet::Eventually([&] { return Run("status") != 0; }));
     EXPECT_EQ(0, Run("start --head --num-cpus 1")) << said_ << "a new one begins anew";
@@ -138,6 +181,130 @@ TEST_F(Cli, BlockStaysUntilTheClusterEnds) {
     ASSERT_EQ(pid, waitpid(pid, &status, 0));
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
     EXPECT_NE(0, Run("status"));
+}
+
+TEST_F(Cli, StartLeavesAClusterAloneThatDoesNotAnswer) {
+    ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
+    pid_t raylet = Pid("raylet");
+    kill(raylet, SIGSTOP);
+    EXPECT_EQ(1, Run("start --head --num-cpus 1"));
+    EXPECT_TRUE(Said("pid " + std::to_string(raylet))) << said_;
+    EXPECT_TRUE(Said("whipray stop --force")) << said_;
+    EXPECT_EQ(1, Raylets());
+    EXPECT_EQ(1, Run("status")) << "it is the raylet that does not answer";
+    EXPECT_TRUE(Said("raylet (pid " + std::to_string(raylet))) << said_;
+    kill(raylet, SIGCONT);
+    EXPECT_EQ(0, Run("stop")) << said_ << "what ran is what ends";
+    EXPECT_FALSE(Runs(raylet));
+}
+
+TEST_F(Cli, StopEndsARayletThatHangsWithAllOfItsProcesses) {
+    for (const char *words : {"stop --force", "stop --grace-period 1"}) {
+        ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
+        pid_t raylet = Pid("raylet"), gcs = Pid("gcs");
+        kill(gcs, SIGSTOP);
+        kill(raylet, SIGSTOP);
+        EXPECT_EQ(0, Run(words)) << said_;
+        EXPECT_TRUE(raylet::Eventually([&] { return !Runs(raylet) && !Runs(gcs); })) << words;
+        EXPECT_EQ(1, Run("status"));
+    }
+}
+
+TEST_F(Cli, OfSeveralStartsAtOnceOneWins) {
+    int started = 0;
+    for (const auto &[status, said] : Thrice("start --head --num-cpus 1")) {
+        started += status == 0;
+        EXPECT_TRUE(status == 0 || said.find("running here already") != std::string::npos) << said;
+    }
+    EXPECT_EQ(1, started);
+    EXPECT_EQ(1, Raylets());
+}
+
+TEST_F(Cli, SeveralStopsAtOnceAllSucceed) {
+    ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
+    for (const auto &[status, said] : Thrice("stop")) {
+        EXPECT_EQ(0, status) << said;
+    }
+}
+
+TEST_F(Cli, ClosedStandardDescriptorsDoNotMatter) {
+    for (const char *closed : {"<&- >/dev/null", ">&-", "2>&- >/dev/null", "<&- >&- 2>&-"}) {
+        std::string command = std::string(WHIPRAY_BIN "/whipray start --head --num-cpus 1 ") + closed;
+        EXPECT_EQ(0, system(command.c_str())) << closed; // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+        EXPECT_EQ(0, Run("status")) << closed << said_;
+        EXPECT_EQ(0, Run("stop")) << said_;
+    }
+}
+
+TEST_F(Cli, OutputThatCannotBeWrittenIsAFailure) {
+    ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
+    EXPECT_EQ(1, Run("status 2>&1 > /dev/full #")) << said_;
+    EXPECT_TRUE(Said("No space left")) << said_;
+}
+
+TEST_F(Cli, EachCommandSaysWhatToDoAboutAFileThatIsNotIts) {
+    ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
+    ASSERT_EQ(0, Run("stop")) << said_;
+    std::ofstream(Current()) << "garbage";
+    for (const char *words : {"status", "stop", "start --head"}) {
+        EXPECT_EQ(1, Run(words));
+        EXPECT_TRUE(Said("remove it")) << words << said_;
+    }
+    std::filesystem::remove(Current());
+    std::filesystem::create_directory(Current());
+    EXPECT_EQ(1, Run("stop"));
+    EXPECT_TRUE(Said("move it away") && !Said("chmod")) << said_;
+    std::filesystem::remove(Current());
+    std::filesystem::permissions(std::filesystem::path(Current()).parent_path(),
+                                 std::filesystem::perms::others_read, std::filesystem::perm_options::add);
+    EXPECT_EQ(1, Run("status"));
+    EXPECT_TRUE(Said("chmod 700 ") && !Said("remove")) << "a cluster may run in it: " << said_;
+}
+
+TEST_F(Cli, WithoutHomeThePasswordFileNamesIt) {
+    unsetenv("HOME");
+    char path[WR_PATH_MAX] = "", token[WR_TOKEN_MAX + 1];
+    wr_error err = {};
+    /* Nothing is made in the home of whoever runs this: the file is there, or named as missing. */
+    wr_status status = wr_token_load(false, token, path, &err);
+    std::string expected = std::string(getpwuid(geteuid())->pw_dir) + "/.whipray/auth_token";
+    EXPECT_TRUE(status == WR_OK ? path == expected
+                                : std::string(err.text).find(expected) != std::string::npos)
+        << path << err.text;
+}
+
+TEST_F(Cli, AHomeThatIsNotThereIsNotMade) {
+    setenv("HOME", (dir_ + "/nonexistent").c_str(), 1);
+    EXPECT_EQ(1, Run("start --head --num-cpus 1"));
+    EXPECT_TRUE(Said("token") && Said("WHIPRAY_AUTH_TOKEN_PATH")) << said_;
+    EXPECT_FALSE(std::filesystem::exists(dir_ + "/nonexistent"));
+}
+
+TEST_F(Cli, TooFewOpenFilesAreNamed) {
+    EXPECT_EQ(1, Run("--version > /dev/null; ulimit -n 20; " WHIPRAY_BIN "/whipray start --head"));
+    EXPECT_TRUE(Said("ulimit -n")) << said_;
+    EXPECT_EQ(0, Raylets());
+}
+
+TEST_F(Cli, AnInterruptedStartLeavesNothing) {
+    /* One that cannot become ready: its GCS is a program that says nothing. */
+    std::filesystem::create_directory(dir_ + "/bin");
+    for (const char *name : {"whipray", "whipray-raylet"}) {
+        std::filesystem::copy(std::string(WHIPRAY_BIN "/") + name, dir_ + "/bin/" + name);
+    }
+    std::ofstream(dir_ + "/bin/whipray-gcs") << "#!/bin/sh\nexec sleep 1000\n";
+    std::filesystem::permissions(dir_ + "/bin/whipray-gcs", std::filesystem::perms::owner_all);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl((dir_ + "/bin/whipray").c_str(), "whipray", "start", "--head", "--num-cpus", "1", nullptr);
+        _exit(127);
+    }
+    ASSERT_TRUE(raylet::Eventually([&] { return Raylets() == 1; }));
+    kill(pid, SIGINT);
+    int status = -1;
+    ASSERT_EQ(pid, waitpid(pid, &status, 0));
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    EXPECT_TRUE(raylet::Eventually([&] { return Raylets() == 0; }));
 }
 
 } // namespace
