@@ -177,6 +177,14 @@ static void lay_out(wr_pool_header *h) {
 
 /* ---- Mapping ---- */
 
+static wr_status no_room(wr_error *err, const char *what, uint64_t bytes) {
+    wr_status status = WR_FAIL_ERRNO(err, "pool: mapping %lu %s", (unsigned long)bytes, what);
+    wr_error_hint(err,
+                  "raise the limit of address space (ulimit -v), or choose a smaller object_store_memory; "
+                  "what is mapped takes memory only as it is used");
+    return status;
+}
+
 static wr_status map_parts(wr_pool *p, const wr_pool_header *h, wr_error *err) {
     p->geometry = h->geometry;
     p->control_bytes = h->heap_at;
@@ -185,18 +193,18 @@ static wr_status map_parts(wr_pool *p, const wr_pool_header *h, wr_error *err) {
     void *control =
         mmap(NULL, p->control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, p->fd, 0);
     if (control == MAP_FAILED) {
-        return WR_FAIL_ERRNO(err, "pool: mapping %lu control bytes", (unsigned long)p->control_bytes);
+        return no_room(err, "control bytes", p->control_bytes);
     }
     p->control = control;
     void *heap = mmap(NULL, p->heap_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, p->fd, (off_t)h->heap_at);
     if (heap == MAP_FAILED) {
-        return WR_FAIL_ERRNO(err, "pool: mapping %lu heap bytes", (unsigned long)p->heap_bytes);
+        return no_room(err, "heap bytes", p->heap_bytes);
     }
     p->heap_read = heap;
     heap = mmap(NULL, p->heap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, p->fd,
                 (off_t)h->heap_at);
     if (heap == MAP_FAILED) {
-        return WR_FAIL_ERRNO(err, "pool: mapping %lu heap bytes for writing", (unsigned long)p->heap_bytes);
+        return no_room(err, "heap bytes for writing", p->heap_bytes);
     }
     p->heap_write = heap;
     /* A forked child must not own its parent's slot, and can read what its parent holds. */

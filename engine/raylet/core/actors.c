@@ -503,6 +503,8 @@ bool wr_raylet_core_actor_info(const wr_raylet_core *core, uint32_t actor, wr_co
     if (a == NULL) {
         return false;
     }
+    const bool room = a->worker != NULL || a->taken.any ||
+                      (core_room(core, &a->spec.cls) && wr_res_fits(&core->available, &a->spec.cls.place));
     *out = (wr_core_actor_info){.index = a->index,
                                 .spec = &a->spec,
                                 .state = a->state,
@@ -510,6 +512,7 @@ bool wr_raylet_core_actor_info(const wr_raylet_core *core, uint32_t actor, wr_co
                                 .worker = a->worker != NULL ? a->worker->index : WR_CORE_NONE,
                                 .pid = a->worker != NULL ? a->worker->pid : 0,
                                 .ready = a->ready,
+                                .room = room,
                                 .status = a->status,
                                 .text = a->text};
     return true;

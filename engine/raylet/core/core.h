@@ -245,6 +245,7 @@ typedef struct wr_core_actor_info {
     uint32_t restarts, worker;
     int pid;
     bool ready;
+    bool room;        /* what it needs is free here now, or it has it */
     uint32_t status;  /* DEAD: why */
     const char *text; /* lent */
 } wr_core_actor_info;

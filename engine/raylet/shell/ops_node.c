@@ -1,6 +1,7 @@
 /* Ops that look at this node: resources, workers, counters, status, task events. */
 #include "raylet/shell/shell.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,6 +98,41 @@ static wr_status counters(wr_shell *sh, shell_conn *conn, uint64_t request, cons
     return WR_OK;
 }
 
+/* Items of the list "pending": groups that are not reserved, each with all that its bundles need. */
+static void waiting_groups(wr_shell *sh) {
+    uint32_t cursor = 0, group;
+    while (wr_raylet_core_group_next(sh->core, &cursor, &group)) {
+        wr_core_group_info g;
+        if (!wr_raylet_core_group_info(sh->core, group, &g) || g.state == WR_PG_CREATED ||
+            g.state == WR_PG_REMOVED) {
+            continue;
+        }
+        wr_res all = {0};
+        wr_status fits = WR_OK;
+        for (uint32_t i = 0; fits == WR_OK && i < g.bundle_count; i++) {
+            fits = wr_res_add(&all, &g.bundles[i], 1, NULL);
+        }
+        char need[512], kind[128];
+        uint32_t bytes;
+        if (fits != WR_OK ||
+            wr_res_format(wr_raylet_core_names(sh->core), &all, need, sizeof need, &bytes, NULL) != WR_OK) {
+            need[0] = 0;
+        }
+        snprintf(kind, sizeof kind, "placement group%s%.64s of %u bundle%s", g.name[0] != 0 ? " " : "",
+                 g.name, g.bundle_count, g.bundle_count == 1 ? "" : "s");
+        wr_record_map_begin(&sh->w, NULL);
+        shell_list_field(sh, "resources", wr_span_text(need), true);
+        wr_record_int(&sh->w, "queued", 1);
+        wr_record_int(&sh->w, "job", g.job);
+        wr_record_string(&sh->w, "kind", kind);
+        wr_record_string(&sh->w, "why",
+                         g.text[0] != 0                    ? g.text
+                         : wr_raylet_core_online(sh->core) ? "its resources are in use"
+                                                           : "the GCS is away");
+        wr_record_map_end(&sh->w);
+    }
+}
+
 static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                         wr_error *err) {
     (void)conn, (void)request, (void)body, (void)err;
@@ -181,24 +217,22 @@ static wr_status status(wr_shell *sh, shell_conn *conn, uint64_t request, const 
             a.state == WR_ACTOR_DEAD) {
             continue;
         }
-        char need[512], why[512];
+        char need[512], why[600];
         uint32_t bytes;
         const wr_res *res = a.spec->cls.resources.count > 0 ? &a.spec->cls.resources : &a.spec->cls.place;
         if (wr_res_format(wr_raylet_core_names(sh->core), res, need, sizeof need, &bytes, NULL) != WR_OK) {
             need[0] = 0;
         }
-        bool feasible = wr_raylet_core_class_feasible(sh->core, &a.spec->cls, why, sizeof why);
+        shell_actor_why(sh, &a, why, sizeof why);
         wr_record_map_begin(&sh->w, NULL);
         shell_list_field(sh, "resources", wr_span_text(need), true);
         wr_record_int(&sh->w, "queued", 1);
         wr_record_int(&sh->w, "job", a.spec->cls.job);
         wr_record_string(&sh->w, "kind", a.spec->class_name);
-        wr_record_string(&sh->w, "why",
-                         !feasible        ? why
-                         : a.text[0] != 0 ? a.text
-                                          : wr_actor_state_text(a.state));
+        wr_record_string(&sh->w, "why", why);
         wr_record_map_end(&sh->w);
     }
+    waiting_groups(sh);
     wr_record_list_end(&sh->w);
     return WR_OK;
 }

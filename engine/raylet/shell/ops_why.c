@@ -53,20 +53,30 @@ static void queued_text(wr_shell *sh, uint16_t port, char *out, size_t size) {
     snprintf(out, size, "is queued");
 }
 
+void shell_actor_why(wr_shell *sh, const wr_core_actor_info *a, char *out, size_t size) {
+    char why[512];
+    const bool feasible = wr_raylet_core_class_feasible(sh->core, &a->spec->cls, why, sizeof why);
+    const char *text = !feasible                         ? why
+                       : a->text[0] != 0                 ? a->text
+                       : a->worker != WR_CORE_NONE       ? "its process starts, or its constructor runs"
+                       : !a->room                        ? "its resources are in use"
+                       : a->state == WR_ACTOR_STARTING   ? "a process for it is not free yet"
+                       : wr_raylet_core_online(sh->core) ? "it is being placed"
+                                                         : "the GCS is away";
+    snprintf(out, size, "%s%s", feasible ? "" : "no node can hold it: ", text);
+}
+
 static void actor_text(wr_shell *sh, const wr_core_actor_info *a, char *out, size_t size) {
     if (a->state == WR_ACTOR_ALIVE) {
         snprintf(out, size, "is queued: the actor (pid %d) runs other calls", a->pid);
         return;
     }
-    char need[512], why[512];
+    char need[512], why[600];
     const wr_res *res = a->spec->cls.resources.count > 0 ? &a->spec->cls.resources : &a->spec->cls.place;
     resources_text(sh, res, need, sizeof need);
-    const bool feasible = wr_raylet_core_class_feasible(sh->core, &a->spec->cls, why, sizeof why);
-    snprintf(out, size, "is queued: the actor is %s and needs {%s}%s%s", wr_actor_state_text(a->state), need,
-             !feasible         ? ": no node can hold it: "
-             : a->text[0] != 0 ? ": "
-                               : "",
-             !feasible ? why : a->text);
+    shell_actor_why(sh, a, why, sizeof why);
+    snprintf(out, size, "is queued: the actor is %s and needs {%s}: %s", wr_actor_state_text(a->state), need,
+             why);
 }
 
 static wr_status why(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body, wr_error *err) {

@@ -235,9 +235,12 @@ static void child_exec(char *const argv[], char *const envp[], const char *out, 
         close(fd);
     }
     execve(argv[0], argv, envp);
-    static const char text[] = "whipray-raylet: exec failed\n";
-    ssize_t ignored = write(2, text, sizeof text - 1);
-    (void)ignored;
+    const char *const texts[] = {"whipray-raylet: ", argv[0], " cannot be run: ", strerrordesc_np(errno),
+                                 "\n"};
+    for (size_t i = 0; i < WR_COUNT_OF(texts); i++) {
+        ssize_t ignored = write(2, texts[i], strlen(texts[i]));
+        (void)ignored;
+    }
     _exit(127);
 }
 

@@ -336,6 +336,8 @@ wr_status shell_read_resources(wr_shell *sh, const wr_record *body, const char *
 wr_status shell_read_class(wr_shell *sh, const shell_conn *conn, const wr_record *body, wr_class *out,
                            wr_error *err);
 /* "name=value,..." as a map field; amounts: numbers. ops_view.c. */
+/* Why an actor that is not alive waits. */
+void shell_actor_why(wr_shell *sh, const wr_core_actor_info *a, char *out, size_t size);
 void shell_list_field(wr_shell *sh, const char *name, wr_span list, bool amounts);
 void shell_write_generation(wr_shell *sh,
                             uint16_t port); /* field "generation": of the port's present opening */
