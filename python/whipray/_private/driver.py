@@ -218,6 +218,7 @@ def init(
     if log_to_driver is None:
         log_to_driver = config.flag("LOG_TO_DRIVER", True)
     _raise_descriptor_limit()
+    _open_standard_descriptors()
 
     folder = find_cluster(address)
     if folder is not None and starting:
@@ -285,6 +286,18 @@ def _job_environment(
     return merge(outer, own)
 
 
+def _open_standard_descriptors() -> None:
+    """Give closed ones of 0 to 2 (``program <&-``) to /dev/null.
+
+    They would be given to the pool, to sockets and pipes: what a library prints went there.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        os.set_inheritable(descriptor, True)  # as the standard ones of any other program
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+
+
 def find_cluster(address: str | None) -> Path | None:
     """Return the session folder of the cluster to join; None: start one.
 
@@ -340,11 +353,19 @@ def job_record(
 ) -> dict[str, Any]:
     """Describe this program to the raylet: what its workers need before they load anything."""
     script = sys.argv[0] if sys.argv else ""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            error.errno,
+            "the working directory of this program has been removed; workers start in it, too: "
+            "os.chdir() to one that is there before whipray.init()",
+        ) from None
     return {
         "namespace": namespace,
         "python": sys.executable,
-        "cwd": os.getcwd(),
-        "sys_path": [os.path.abspath(part) if part else os.getcwd() for part in sys.path],
+        "cwd": here,
+        "sys_path": [os.path.abspath(part) if part else here for part in sys.path],
         "env": [],
         "runtime_env": to_json(environment),
         "entrypoint": " ".join(sys.argv) or sys.executable,

@@ -20,6 +20,8 @@ from whipray.exceptions import RaySystemError
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 END_SECONDS = 1.0
+SOCKET_PATH_MAX = 107
+"""Bytes, without the zero at the end: sun_path of sockaddr_un has 108."""
 PACKAGE = Path(__file__).absolute().parent.parent
 """Not resolved: in a build tree the files are links, with the extension beside the links."""
 
@@ -49,11 +51,22 @@ def find_program(name: str) -> str:
 
 
 def new_session_dir(base: Path) -> Path:
-    """Make the folder of a new session and let ``session_latest`` name it."""
-    base.parent.mkdir(parents=True, exist_ok=True)
-    paths.make_private(base)
+    """Make the folder of a new session and let ``session_latest`` name it.
+
+    Raises
+    ------
+    ValueError
+        If the path of its sockets would be longer than the system's limit.
+    """
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
     folder = base / f"session_{stamp}_{os.getpid()}"
+    if len(os.fsencode(folder / "sockets" / "raylet")) > SOCKET_PATH_MAX:
+        raise ValueError(
+            f"{folder} is too long for the path of a socket; choose a shorter WHIPRAY_TMPDIR "
+            "or _temp_dir"
+        )
+    base.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_private(base)
     for path in (folder, folder / "sockets", folder / "logs"):
         path.mkdir(mode=0o700)
     link = base / "session_latest"
