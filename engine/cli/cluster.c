@@ -40,6 +40,9 @@ wr_status cli_find(const char *where, const char *temp_dir, cli_cluster *out, wr
         WR_FAIL(err, WR_E_NOT_FOUND, "no cluster is running: nobody answers at %s", out->socket);
         return WR_E_NOT_FOUND;
     }
+    if (status == WR_E_TIMEOUT) { /* it has hung for so long that nobody can connect, and so learn its pid */
+        wr_error_hint(err, "its raylet hangs; end it by: pkill -KILL -f 'whipray-raylet.*%s'", out->session);
+    }
     WR_TRY(status);
     uid_t uid;
     return wr_peer_of(wr_frame_fd(out->conn), &out->pid, &uid, err);

@@ -118,7 +118,10 @@ static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) { /* ignored: nohup */
+        sigaction(SIGHUP, &action, NULL);
+    }
 }
 
 /* Our own child, not reaped yet: the number is its. */

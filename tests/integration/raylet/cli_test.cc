@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +12,9 @@
 #include <pwd.h>
 #include <signal.h>
 #include <string>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -207,6 +211,38 @@ TEST_F(Cli, StopEndsARayletThatHangsWithAllOfItsProcesses) {
         EXPECT_EQ(0, Run(words)) << said_;
         EXPECT_TRUE(raylet::Eventually([&] { return !Runs(raylet) && !Runs(gcs); })) << words;
         EXPECT_EQ(1, Run("status"));
+    }
+}
+
+TEST_F(Cli, AHungRayletWhoseQueueIsFullIsNamedByItsSession) {
+    ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_;
+    pid_t raylet = Pid("raylet");
+    kill(raylet, SIGSTOP);
+    struct rlimit files;
+    ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &files));
+    files.rlim_cur = files.rlim_max;
+    ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files)) << "the queue has 1024 places";
+    std::string path = std::filesystem::path(Current()).parent_path() / "session_latest/sockets/raylet";
+    std::vector<int> queued;
+    for (;;) {
+        struct sockaddr_un at = {};
+        at.sun_family = AF_UNIX;
+        snprintf(at.sun_path, sizeof at.sun_path, "%s", path.c_str());
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        ASSERT_GE(fd, 0);
+        queued.push_back(fd);
+        if (connect(fd, reinterpret_cast<const sockaddr *>(&at), sizeof at) != 0) {
+            EXPECT_EQ(EAGAIN, errno);
+            break;
+        }
+    }
+    EXPECT_EQ(1, Run("stop --force"));
+    EXPECT_TRUE(Said("whipray-raylet.*" + dir_)) << said_;
+    EXPECT_EQ(1, Run("start --head --num-cpus 1")) << said_;
+    EXPECT_EQ(1, Raylets());
+    kill(raylet, SIGKILL);
+    for (int fd : queued) {
+        close(fd);
     }
 }
 
