@@ -76,7 +76,8 @@ wr_status cli_hello(cli_cluster *out, uint64_t timeout_ns, wr_error *err) {
         return wr_frame_error_read(&frame.body, err);
     }
     if (status == WR_E_TIMEOUT) {
-        WR_FAIL(err, status, "a cluster runs here, but its raylet (pid %d) does not answer", (int)out->pid);
+        WR_FAIL(err, status, "a cluster runs here, but the raylet did not answer in time (pid %d)",
+                (int)out->pid);
         wr_error_hint(err, "end it with: whipray stop --force");
     }
     return status;

@@ -196,7 +196,7 @@ TEST_F(Cli, StartLeavesAClusterAloneThatDoesNotAnswer) {
     EXPECT_TRUE(Said("whipray stop --force")) << said_;
     EXPECT_EQ(1, Raylets());
     EXPECT_EQ(1, Run("status")) << "it is the raylet that does not answer";
-    EXPECT_TRUE(Said("raylet (pid " + std::to_string(raylet))) << said_;
+    EXPECT_TRUE(Said("the raylet did not answer in time (pid " + std::to_string(raylet))) << said_;
     kill(raylet, SIGCONT);
     EXPECT_EQ(0, Run("stop")) << said_ << "what ran is what ends";
     EXPECT_FALSE(Runs(raylet));
