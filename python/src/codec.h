@@ -72,7 +72,6 @@ enum {
     WR_PY_FAST_DEPTH_MAX = 8,    /* deeper values are pickled */
     WR_PY_DECODE_DEPTH_MAX = 32, /* deeper ones are corrupt: no writer makes them */
     WR_PY_DIMENSIONS_MAX = 16,
-    WR_PY_OUT_OF_BAND_MIN = 256, /* smaller buffers stay in the pickle */
     WR_PY_PUT_MIN = 8192, /* an argument with more bytes that a reader could keep a view of becomes an object
                              of its own */
 };

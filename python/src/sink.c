@@ -312,16 +312,13 @@ static PyObject *sink_write(PyObject *self, PyObject *data) {
     return room != NULL ? PyLong_FromSsize_t(bytes) : NULL;
 }
 
-/* buffer_callback of pickle: true keeps the buffer in the stream. */
+/* buffer_callback of pickle: true keeps the buffer in the stream. None is too small to travel beside it: out of
+ * the stream its reader could write to it. */
 static PyObject *sink_buffer(PyObject *self, PyObject *buffer) {
     wr_py_sink *sink = (wr_py_sink *)self;
     Py_buffer view;
     if (PyObject_GetBuffer(buffer, &view, PyBUF_ANY_CONTIGUOUS) != 0) {
         PyErr_Clear();
-        Py_RETURN_TRUE;
-    }
-    if (view.len < WR_PY_OUT_OF_BAND_MIN) {
-        PyBuffer_Release(&view);
         Py_RETURN_TRUE;
     }
     if (wr_py_sink_add_buffer(sink, NULL, &view, view.buf, (uint64_t)view.len) < 0) {

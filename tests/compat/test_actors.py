@@ -200,6 +200,54 @@ def test_async_actor():
     assert ray.get(refs) == ["woken"] * 20
 
 
+def test_async_actor_constructor_runs_on_the_event_loop():
+    @ray.remote
+    class Async:
+        def __init__(self):
+            self.loop = asyncio.get_running_loop()
+            self.same = asyncio.get_event_loop() is self.loop
+            self.steps = []
+            self.background = asyncio.create_task(self.work())
+
+        async def work(self):
+            self.steps.append(1)
+            await asyncio.sleep(0)
+            self.steps.append(2)
+
+        async def look(self):
+            await self.background
+            return self.same and asyncio.get_running_loop() is self.loop, self.steps
+
+    assert ray.get(Async.remote().look.remote()) == (True, [1, 2])
+
+
+def test_async_actor_constructor_is_a_coroutine():
+    @ray.remote
+    class Async:
+        async def __init__(self, refs, factor=1):
+            self.total = factor * sum(await asyncio.gather(*refs))
+
+        def get(self):
+            return self.total
+
+    actor = Async.remote([ray.put(1), ray.put(2)], factor=10)
+    assert ray.get(actor.get.remote()) == 30
+
+
+def test_async_actor_constructor_fails():
+    @ray.remote
+    class Async:
+        async def __init__(self):
+            await asyncio.sleep(0)
+            raise ValueError("no such thing")
+
+        async def get(self):
+            return 1
+
+    with pytest.raises(ray.exceptions.ActorDiedError, match="no such thing"):
+        ray.get(Async.remote().get.remote())
+
+
 def test_async_actor_max_concurrency():
     @ray.remote(max_concurrency=2)
     class Async:

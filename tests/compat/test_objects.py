@@ -118,6 +118,65 @@ def test_arrays_are_read_only():
         array[0] = 1
 
 
+def array_of_kind(kind, count):
+    """Return an array, and whether its readers must not write to it."""
+    return {
+        "C": (np.zeros((2, count)), True),
+        "F": (np.asfortranarray(np.zeros((2, count))), True),
+        "complex": (np.zeros(count, complex), True),
+        "structured": (np.zeros(count, [("a", "i4"), ("b", "f8")]), True),
+        "unicode": (np.array(["a"] * count), True),
+        "bytes": (np.array([b"ab"] * count), True),
+        "big-endian": (np.zeros(count, ">f8"), True),
+        "void": (np.zeros(count, "V7"), True),
+        "longdouble": (np.zeros(count, np.longdouble), True),
+        "half": (np.zeros(count, np.float16), True),
+        "no dimension": (np.array(1.5j), True),
+        "empty": (np.zeros(0, complex), True),
+        "strided": (np.zeros(2 * count)[::2], False),
+        "object": (np.array([None] * count), False),
+        "date": (np.zeros(count, "M8[s]"), False),
+        "records": (np.zeros(count, [("a", "i4")]).view(np.recarray), False),
+    }[kind]
+
+
+KINDS = (
+    "C F complex structured unicode bytes big-endian void longdouble half no_dimension empty strided "
+    "object date records"
+)
+
+
+@pytest.mark.parametrize("count", [3, 300, 30_000])
+@pytest.mark.parametrize("kind", [kind.replace("_", " ") for kind in KINDS.split()])
+def test_arrays_of_any_kind_and_size_are_read_only(kind, count):
+    array, read_only = array_of_kind(kind, count)
+    back = ray.get(ray.put(array))
+    assert back.flags.writeable is not read_only
+    assert back.tobytes("A") == array.tobytes("A") and back.shape == array.shape
+
+
+def writable(array):
+    return array.flags.writeable
+
+
+@pytest.mark.parametrize("count", [3, 30_000])
+@pytest.mark.parametrize("kind", ["C", "F", "complex", "structured", "unicode", "object"])
+def test_array_arguments_of_any_kind_and_size_are_read_only(kind, count):
+    array, read_only = array_of_kind(kind, count)
+    ask = ray.remote(writable)
+    assert ray.get([ask.remote(array), ask.remote(ray.put(array))]) == [not read_only] * 2
+
+
+def test_small_arrays_inside_other_values_are_read_only():
+    back = ray.get(
+        ray.put({"list": [np.zeros(2, complex)], "point": Point(np.zeros(2), np.array(["a"]))})
+    )
+    inside = [back["list"][0], back["point"].x, back["point"].y]
+    assert not any(array.flags.writeable for array in inside)
+    with pytest.raises(ValueError, match="read-only"):
+        inside[0][0] = 1
+
+
 def test_large_array_is_not_copied():
     ref = ray.put(np.ones(1_000_000))
     first, second = ray.get(ref), ray.get(ref)

@@ -82,8 +82,8 @@ class MethodInfo:
 
 
 def is_async(cls: type) -> bool:
-    """Whether a class makes asyncio actors: one of its methods is a coroutine."""
-    return any(
+    """Whether a class makes asyncio actors: its constructor or a method is a coroutine."""
+    return inspect.iscoroutinefunction(inspect.getattr_static(cls, "__init__", None)) or any(
         inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)
         for _, member in _callables(cls)
     )

@@ -7,10 +7,11 @@ some empty looks a thread waits for the actor's bell instead and wakes the loop,
 from __future__ import annotations
 
 import asyncio
+import inspect
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from whipray import _core
@@ -48,7 +49,7 @@ class _Bell:
 
 
 class AsyncActor:
-    """The life of an asyncio actor after its constructor.
+    """The life of an asyncio actor: its event loop, which is this thread's from here on.
 
     Parameters
     ----------
@@ -64,13 +65,17 @@ class AsyncActor:
         self._stop: BaseException | None = None
         self._result = 0
         self._ending = False
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+
+    def construct(self, cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Make the instance on the loop, so that its constructor can start what runs there."""
+        return self._loop.run_until_complete(_construct(cls, args, kwargs))
 
     def run(self) -> None:
         """Serve calls until the actor ends; raises what ends it."""
         from whipray._private import worker_main
 
-        self._loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self._loop)
         self._done = self._loop.create_future()
         self._bell = _Bell(self._loop, self._look)
         self._loop.add_signal_handler(signal.SIGINT, self._on_cancel)
@@ -209,6 +214,14 @@ class AsyncActor:
     def _finish(self) -> None:
         if not self._done.done():
             self._done.set_result(None)
+
+
+async def _construct(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    if not inspect.iscoroutinefunction(cls.__init__):
+        return cls(*args, **kwargs)
+    instance = cls.__new__(cls, *args, **kwargs)  # calling the class refuses a coroutine
+    await instance.__init__(*args, **kwargs)
+    return instance
 
 
 async def _as_coroutine(answer: Coroutine[Any, Any, Any]) -> Any:

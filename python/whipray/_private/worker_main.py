@@ -24,7 +24,7 @@ import sys
 import threading
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from whipray import _core
@@ -251,13 +251,15 @@ def _be_actor(session: sessions.Session, reply: dict[str, Any]) -> bool:
     _life.generation = int(reply["generation"])
     output.actor_name = assignment.class_name
     errors.Origin.actor_id = assignment.actor_id.hex() if assignment.actor_id else None
-    if not _construct(session, reply):
-        return True
     concurrency = int(reply.get("max_concurrency") or 1)
     if assignment.asyncio:
         from whipray._private.async_actor import AsyncActor
 
-        AsyncActor(concurrency).run()
+        actor = AsyncActor(concurrency)
+        if _construct(session, reply, actor.construct):
+            actor.run()
+        return True
+    if not _construct(session, reply, _call):
         return True
     if concurrency > 1:
         _run_threads(concurrency)
@@ -265,8 +267,14 @@ def _be_actor(session: sessions.Session, reply: dict[str, Any]) -> bool:
     return False
 
 
-def _construct(session: sessions.Session, reply: dict[str, Any]) -> bool:
-    """Run the constructor; False: it failed, and the raylet knows why."""
+def _call(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    return cls(*args, **kwargs)
+
+
+def _construct(
+    session: sessions.Session, reply: dict[str, Any], make: Callable[[Any, Any, Any], Any]
+) -> bool:
+    """Run the constructor by ``make``; False: it failed, and the raylet knows why."""
     assignment = session.assignment
     label = assignment.class_name
     task = None
@@ -284,7 +292,7 @@ def _construct(session: sessions.Session, reply: dict[str, Any]) -> bool:
         task.enter()
         try:
             args, kwargs = task.args()
-            instance = cls(*args, **kwargs)
+            instance = make(cls, args, kwargs)
             del args, kwargs
         finally:
             task.leave()
