@@ -32,6 +32,7 @@ enum {
     DEAD_LOGS_BYTES = 1 << 30,
     REGISTER_SECONDS_MAX = 1000 * 1000
 };
+#define CPUS_MOST 1e6
 #define BYTES_MOST 9007199254740992.0 /* 2^53: what a number of the command line holds exactly */
 
 static const char usage[] =
@@ -56,13 +57,14 @@ static const char usage[] =
     "                                dead_worker_logs_count=N (200), dead_worker_logs_bytes=N (1 GiB);\n"
     "                                rotation_, session_ and dead_ also as WHIPRAY_ROTATION_MAX_BYTES, ...\n";
 
-static wr_status parse_number(const char *option, const char *text, double least, double *out,
+static wr_status parse_number(const char *option, const char *text, double least, double most, double *out,
                               wr_error *err) {
     char *end;
     errno = 0;
     *out = strtod(text, &end);
-    if (end == text || *end != 0 || errno != 0 || !(*out >= least)) {
-        return WR_FAIL(err, WR_E_INVALID, "--%s: '%s' is no number of at least %g", option, text, least);
+    if (end == text || *end != 0 || errno != 0 || !(*out >= least && *out <= most)) {
+        return WR_FAIL(err, WR_E_INVALID, "--%s: '%s' is no number from %.0f to %.0f", option, text, least,
+                       most);
     }
     return WR_OK;
 }
@@ -138,10 +140,7 @@ static wr_status set_number(shell_args *a, const struct setting *s, const char *
     char option[64];
     double number;
     snprintf(option, sizeof option, "config %s", s->name);
-    WR_TRY(parse_number(option, text, s->least, &number, err));
-    if (number > s->most) {
-        return WR_FAIL(err, WR_E_INVALID, "--%s: %s is more than %.0f", option, text, s->most);
-    }
+    WR_TRY(parse_number(option, text, s->least, s->most, &number, err));
     number *= s->scale == 0 ? 1 : s->scale;
     if (s->wide) {
         *(uint64_t *)(void *)((char *)a + s->at) = (uint64_t)number;
@@ -165,8 +164,7 @@ static wr_status parse_config(shell_args *a, const char *text, wr_error *err) {
             return set_number(a, &settings[i], equals + 1, err);
         }
     }
-    WR_LOG_WARN("config.ignored", "setting=%s", text); /* settings of parts that are not built */
-    return WR_OK;
+    return WR_FAIL(err, WR_E_INVALID, "--config: there is no setting '%.*s'", (int)n, text);
 }
 
 static wr_status settings_of_environment(shell_args *a, wr_error *err) {
@@ -242,10 +240,10 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
             s = copy_text(option, optarg, a->token_file, sizeof a->token_file, err);
             break;
         case CPUS:
-            s = parse_number(option, optarg, 0, &a->num_cpus, err);
+            s = parse_number(option, optarg, 0, CPUS_MOST, &a->num_cpus, err);
             break;
         case GPUS:
-            s = parse_number(option, optarg, 0, &a->num_gpus, err);
+            s = parse_number(option, optarg, 0, WR_GPUS_MAX, &a->num_gpus, err);
             break;
         case RESOURCES:
             s = copy_text(option, optarg, a->resources, sizeof a->resources, err);
@@ -254,11 +252,11 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
             s = copy_text(option, optarg, a->labels, sizeof a->labels, err);
             break;
         case STORE:
-            s = parse_number(option, optarg, 1, &number, err);
+            s = parse_number(option, optarg, 1, BYTES_MOST, &number, err);
             a->object_store_memory = s == WR_OK ? (int64_t)number : 0;
             break;
         case MEMORY:
-            s = parse_number(option, optarg, 1, &number, err);
+            s = parse_number(option, optarg, 1, BYTES_MOST, &number, err);
             a->memory = s == WR_OK ? (int64_t)number : 0;
             break;
         case IP:
@@ -268,16 +266,16 @@ static wr_status parse_args(int argc, char **argv, shell_args *a, wr_error *err)
             s = copy_text(option, optarg, a->node_name, sizeof a->node_name, err);
             break;
         case OWNER:
-            s = parse_number(option, optarg, 0, &number, err);
+            s = parse_number(option, optarg, 0, INT32_MAX, &number, err);
             a->owner_fd = s == WR_OK ? (int)number : -1;
             break;
         case READY:
-            s = parse_number(option, optarg, 0, &number, err);
+            s = parse_number(option, optarg, 0, INT32_MAX, &number, err);
             a->ready_fd = s == WR_OK ? (int)number : -1;
             break;
         case PORT:
-            s = parse_number(option, optarg, 0, &number, err);
-            a->gcs_port = s == WR_OK && number < 65536 ? (int)number : 0;
+            s = parse_number(option, optarg, 0, UINT16_MAX, &number, err);
+            a->gcs_port = s == WR_OK ? (int)number : 0;
             break;
         case CONFIG:
             s = parse_config(a, optarg, err);

@@ -18,12 +18,10 @@ from typing import Any, Final
 
 import whipray
 from whipray import _core
-from whipray._private import config, errors, hooks, paths
+from whipray._private import arguments, config, errors, hooks, paths
 from whipray._private import session as sessions
-from whipray._private.labels import check_labels
 from whipray._private.logs import LogPrinter
 from whipray._private.node import Node
-from whipray._private.options import quantity
 from whipray._private.suggest import nearest
 from whipray.exceptions import RayError, RaySystemError
 from whipray.job_config import JobConfig
@@ -57,8 +55,6 @@ _NOT_BUILT: Final = (
     "logging_config",
 )
 BYE_SECONDS: Final = 10.0
-MIN_STORE_BYTES: Final = 8 << 20
-"""The raylet refuses a smaller store."""
 
 
 class RayContext(Mapping[str, Any]):
@@ -166,8 +162,9 @@ def init(
     ------
     RuntimeError
         If this program is connected already, or for an unknown keyword.
-    ValueError
-        If a new cluster's options come with the address of a running one.
+    TypeError, ValueError
+        For an argument of a wrong type or value, before anything is started, and if a new
+        cluster's options come with the address of a running one.
     ConnectionError
         If there is no cluster at the address.
 
@@ -178,6 +175,9 @@ def init(
     >>> ray.is_initialized()
     True
     """
+    given = {**locals(), **private}
+    _check_private(private)
+    arguments.check(given)
     present = sessions.current()
     if present is not None:
         if ignore_reinit_error:
@@ -187,21 +187,13 @@ def init(
             "whipray.init() was called twice; call whipray.shutdown() first, or say "
             "ignore_reinit_error=True"
         )
-    _check_private(private)
     if local_mode:
         raise RuntimeError("local_mode does not exist any more; run with num_cpus=1 to debug")
-    arguments = locals()
     for name in _NOT_BUILT:
-        if arguments[name]:
+        if given[name]:
             raise NotImplementedError(f"init({name}=...) is not built yet in Whipray")
     if include_dashboard:
         raise NotImplementedError("init(include_dashboard=True) is not built yet in Whipray")
-    if namespace is not None and not isinstance(namespace, str):
-        raise TypeError(f"namespace must be a str, not {type(namespace).__name__}")
-    if namespace == "":
-        raise ValueError("namespace must not be empty")
-    if job_config is not None and not isinstance(job_config, JobConfig):
-        raise TypeError(f"job_config must be a JobConfig, not {type(job_config).__name__}")
     if configure_logging:
         _configure_logging(logging_level, logging_format)
     unread = config.unread()
@@ -210,8 +202,7 @@ def init(
             "%s: set in the environment, but not built yet in Whipray, and without effect",
             ", ".join(unread),
         )
-    starting = {name: arguments[name] for name in _STARTING_ONLY if arguments[name] is not None}
-    _check_starting(starting)
+    starting = {name: given[name] for name in _STARTING_ONLY if given[name] is not None}
     environment = _job_environment(runtime_env, job_config)
     space = namespace or (job_config.ray_namespace if job_config else None)
     space = space or config.text("NAMESPACE") or str(uuid.uuid4())
@@ -247,24 +238,6 @@ def _check_private(private: Mapping[str, Any]) -> None:
             raise RuntimeError(f"init() has no keyword {name!r}{nearest(name, known)}")
         if name in _PRIVATE_NOT_BUILT and value is not None:
             raise NotImplementedError(f"init({name}=...) is not built yet in Whipray")
-
-
-def _check_starting(starting: Mapping[str, Any]) -> None:
-    for name in ("num_cpus", "num_gpus"):
-        if name in starting:
-            quantity(name, starting[name])
-    for name, amount in (starting.get("resources") or {}).items():
-        if name in ("CPU", "GPU", "memory", "object_store_memory"):
-            raise ValueError(f"resources: {name!r} has an argument of its own")
-        quantity(name, amount)
-    check_labels("labels", starting.get("labels") or {})
-    store = starting.get("object_store_memory")
-    if store is not None and (not isinstance(store, int) or store <= 0):
-        raise ValueError(f"object_store_memory must be a positive number of bytes, not {store!r}")
-    if store is not None and store < MIN_STORE_BYTES:
-        raise ValueError(
-            f"object_store_memory must be at least {MIN_STORE_BYTES} bytes (8 MiB), not {store}"
-        )
 
 
 def _job_environment(
@@ -333,6 +306,12 @@ def find_cluster(address: str | None) -> Path | None:
 
 
 def _start_node(starting: Mapping[str, Any], private: Mapping[str, Any]) -> Node:
+    temp_dir = private.get("_temp_dir")
+    if temp_dir is not None:
+        try:
+            os.makedirs(temp_dir, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"_temp_dir: the folder cannot be made: {error}") from None
     return Node(
         num_cpus=starting.get("num_cpus"),
         num_gpus=starting.get("num_gpus"),
@@ -342,7 +321,7 @@ def _start_node(starting: Mapping[str, Any], private: Mapping[str, Any]) -> Node
         memory=private.get("_memory"),
         node_ip=private.get("_node_ip_address"),
         node_name=private.get("_node_name"),
-        temp_dir=private.get("_temp_dir"),
+        temp_dir=temp_dir,
         # The interpreter: its fork server becomes warm while the GCS starts.
         settings={"python": sys.executable, **(private.get("_system_config") or {})},
     )

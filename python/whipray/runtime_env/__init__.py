@@ -16,6 +16,7 @@ Examples
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,14 @@ KNOWN_FIELDS = (
     "_nsight",
     "_rocprof_sys",
 )
+
+VARIABLE_BYTES = (128 << 10) - 1
+"""Of a variable with its name: Linux gives a process no longer one."""
+VARIABLES = 2048
+VARIABLES_BYTES = 512 << 10
+"""Of all variables: a job's record has room for 1 MiB."""
+INHERITED_BYTES = (VARIABLE_BYTES - 64) // 2
+"""Of the JSON that a task's or actor's worker gets: in hex it is one variable."""
 
 INHERITED_VARIABLE = "WHIPRAY_INHERITED_ENV"
 """Holds the hex of a worker's runtime environment until the worker has read it."""
@@ -180,7 +189,20 @@ def _check_env_vars(value: Any) -> dict[str, str]:
             )
         if not key or "=" in key or "\0" in key or "\0" in text:
             raise ValueError(f"env_vars: {key!r} cannot be a variable of a process")
+    _check_size(value)
     return dict(value)
+
+
+def _check_size(variables: Mapping[str, str]) -> None:
+    sizes = {key: len(os.fsencode(f"{key}={text}")) for key, text in variables.items()}
+    for key, size in sizes.items():
+        if size > VARIABLE_BYTES:
+            raise ValueError(f"env_vars[{key!r}] has {size} bytes; at most {VARIABLE_BYTES} fit")
+    if len(sizes) > VARIABLES or sum(sizes.values()) > VARIABLES_BYTES:
+        raise ValueError(
+            f"env_vars has {len(sizes)} variables of {sum(sizes.values())} bytes in all; at most "
+            f"{VARIABLES} of {VARIABLES_BYTES} fit"
+        )
 
 
 def merge(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,5 +233,10 @@ def wire(env: Mapping[str, Any]) -> str:
     text = to_json(env)
     if not text:
         return ""
+    if len(text.encode()) > INHERITED_BYTES:
+        raise ValueError(
+            f"runtime_env: with what it inherits it has {len(text.encode())} bytes; an environment "
+            f"of a task or actor has room for {INHERITED_BYTES}"
+        )
     variables = {**env.get("env_vars", {}), INHERITED_VARIABLE: text.encode().hex()}
     return to_json({**env, "env_vars": variables})
