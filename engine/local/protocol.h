@@ -13,8 +13,9 @@
  *
  * OP               REQUEST -> REPLY
  * hello            kind i (1 driver, 2 worker, 3 tool, 4 fork server), protocol i, layout i, token s, pid i, cookie?
- *                  b (worker: from its SPAWN), job? m (driver): {namespace s, python s, cwd s, sys_path l of s, env l
- *                  of b, runtime_env s (JSON or ""), entrypoint s, language s ("python"|"c"), libraries? l of s,
+ *                  b (worker: from its SPAWN), job? m (driver): {namespace s, python s, cwd s, sys_path l of s,
+ *                  import_path? s ("A:B": where the fork server finds whipray), env l of b,
+ *                  runtime_env s (JSON or ""), entrypoint s, language s ("python"|"c"), libraries? l of s,
  *                  alias i (1: `ray` is this job's name of whipray), log_to_driver i, driver_script s}
  *               -> slot i, epoch i, job i, node_id b12.., worker_id b28, cluster_id i, incarnation i, session_dir s,
  *                  namespace s, gcs_address s, node_ip s, raylet_pid i, token_ok i; with the pool's descriptor

@@ -180,3 +180,39 @@ void shell_env_of_worker(wr_shell *sh, uint32_t worker, const shell_job *job, sh
         shell_env_set(out, "RAY_RAYLET_PID", number);
     }
 }
+
+/* Whether a list "A:B" has a folder of `n` bytes. */
+static bool has_folder(const char *list, const char *folder, size_t n) {
+    for (const char *at = list; at != NULL && *at != 0;) {
+        size_t bytes = strcspn(at, ":");
+        if (bytes == n && memcmp(at, folder, n) == 0) {
+            return true;
+        }
+        at += bytes + (at[bytes] == ':');
+    }
+    return false;
+}
+
+char *shell_import_path_of(const shell_job *job) {
+    wr_record config = {job->config, job->config_bytes};
+    wr_record_value given;
+    if (!wr_record_find(&config, "import_path", &given) || given.type != 's') {
+        return shell_text("");
+    }
+    const char *ours = getenv("PYTHONPATH"), *end = (const char *)given.bytes + given.count;
+    char *path = shell_alloc(given.count + 1u);
+    size_t used = 0;
+    for (const char *at = (const char *)given.bytes; at < end;) {
+        const char *colon = memchr(at, ':', (size_t)(end - at));
+        size_t n = (size_t)((colon != NULL ? colon : end) - at);
+        if (n > 0 && !has_folder(ours, at, n) && !has_folder(path, at, n)) {
+            path[used] = ':';
+            used += used > 0;
+            memcpy(path + used, at, n);
+            used += n;
+        }
+        at += n + 1;
+    }
+    path[used] = 0;
+    return path;
+}

@@ -1,4 +1,4 @@
-/* Fork servers, one per interpreter and environment, and workers: forked by them, or (in C) executed. */
+/* Fork servers, one per interpreter, import path and environment, and workers: forked by them, or (in C) executed. */
 #include "raylet/shell/shell.h"
 
 #include <errno.h>
@@ -31,14 +31,23 @@ static shell_env_block server_env(const shell_fork *fork) {
         shell_env_set(&block, fork->env.items[i], equals + 1);
         *equals = '=';
     }
-    const char *ours = getenv("PYTHONPATH"), *path = shell_env_value(&fork->env, "PYTHONPATH");
-    if (ours != NULL && path != NULL) { /* whipray itself may be found by ours only */
-        size_t bytes = strlen(ours) + strlen(path) + 2;
-        char *both = shell_alloc(bytes);
-        snprintf(both, bytes, "%s:%s", path, ours);
-        shell_env_set(&block, "PYTHONPATH", both);
-        wr_free(both);
+    /* The environment's comes first; whipray itself may be found by the driver's or ours only. */
+    const char *parts[] = {shell_env_value(&fork->env, "PYTHONPATH"), fork->import_path,
+                           getenv("PYTHONPATH")};
+    size_t bytes = 1, used = 0;
+    for (size_t i = 0; i < WR_COUNT_OF(parts); i++) {
+        bytes += parts[i] != NULL ? strlen(parts[i]) + 1 : 0;
     }
+    char *path = shell_alloc(bytes);
+    for (size_t i = 0; i < WR_COUNT_OF(parts); i++) {
+        if (parts[i] != NULL && parts[i][0] != 0) {
+            used += (size_t)snprintf(path + used, bytes - used, "%s%s", used > 0 ? ":" : "", parts[i]);
+        }
+    }
+    if (used > 0) {
+        shell_env_set(&block, "PYTHONPATH", path);
+    }
+    wr_free(path);
     shell_env_set(&block, "WHIPRAY_FORK_KEY", fork->python);
     return block;
 }
@@ -71,8 +80,8 @@ static void start_server(wr_shell *sh, shell_fork *fork) {
     fork->proc->fork = fork;
     fork->hung = false;
     fork->asked_at = wr_clock_ns();
-    WR_LOG_INFO("fork_server.started", "pid=%d python=%s variables=%u log=%s", pid, fork->python,
-                fork->env.count, log);
+    WR_LOG_INFO("fork_server.started", "pid=%d python=%s import_path=%s variables=%u log=%s", pid,
+                fork->python, fork->import_path, fork->env.count, log);
 }
 
 static void forget_server(wr_shell *sh, shell_fork *fork) {
@@ -83,6 +92,7 @@ static void forget_server(wr_shell *sh, shell_fork *fork) {
         }
     }
     shell_env_done(&fork->env);
+    wr_free(fork->import_path);
     wr_free(fork->python);
     wr_free(fork);
 }
@@ -99,12 +109,17 @@ static void retire(wr_shell *sh, shell_fork *fork) {
     }
 }
 
+/* The server that is warm before a driver comes stays. */
+static bool may_retire(const shell_fork *fork) {
+    return !fork->retired && (fork->env.count > 0 || fork->import_path[0] != 0);
+}
+
 /* The server of an environment that may end; NULL: each has workers, or there are fewer than `most`. */
 static shell_fork *longest_idle(const wr_shell *sh, uint32_t most) {
     shell_fork *found = NULL;
     uint32_t count = 0;
     for (shell_fork *f = sh->forks; f != NULL; f = f->next) {
-        bool counts = f->env.count > 0 && !f->retired;
+        bool counts = may_retire(f);
         count += counts;
         if (counts && f->workers == 0 && (found == NULL || f->idle_since < found->idle_since)) {
             found = f;
@@ -140,6 +155,7 @@ shell_fork *shell_fork_of(wr_shell *sh, const shell_job *job, uint64_t env_hash)
     const char *python = job != NULL && job->python[0] != 0 ? job->python
                          : sh->args.python[0] != 0          ? sh->args.python
                                                             : "/usr/bin/python3";
+    char *import_path = job != NULL ? shell_import_path_of(job) : shell_text("");
     shell_env_block env = shell_env_new();
     if (job != NULL) {
         shell_env_block job_env = shell_env_of_job(job);
@@ -147,20 +163,23 @@ shell_fork *shell_fork_of(wr_shell *sh, const shell_job *job, uint64_t env_hash)
         shell_env_done(&job_env);
     }
     for (shell_fork *f = sh->forks; f != NULL; f = f->next) {
-        if (!f->retired && strcmp(f->python, python) == 0 && shell_env_equal(&f->env, &env)) {
+        if (!f->retired && strcmp(f->python, python) == 0 && strcmp(f->import_path, import_path) == 0 &&
+            shell_env_equal(&f->env, &env)) {
             shell_env_done(&env);
+            wr_free(import_path);
             if (f->proc == NULL) { /* it died; a new try */
                 start_server(sh, f);
             }
             return f;
         }
     }
-    shell_fork *old = env.count > 0 ? longest_idle(sh, ENV_SERVERS_MAX) : NULL;
+    shell_fork *old = env.count > 0 || import_path[0] != 0 ? longest_idle(sh, ENV_SERVERS_MAX) : NULL;
     if (old != NULL) {
         retire(sh, old);
     }
     shell_fork *f = shell_alloc(sizeof *f);
     f->python = shell_text(python);
+    f->import_path = import_path;
     f->env = env;
     f->idle_since = wr_clock_ns();
     f->next = sh->forks;

@@ -98,8 +98,9 @@ typedef struct shell_env_block { /* "NAME=VALUE" each, each name once */
     uint32_t count;
 } shell_env_block;
 
-struct shell_fork { /* one fork server; its key is interpreter and environment */
+struct shell_fork { /* one fork server; its key is interpreter, import path and environment */
     char *python, log[WR_PATH_MAX];
+    char *import_path;   /* folders "A:B" that only the driver's interpreter looks into; "" for most */
     shell_env_block env; /* of a runtime environment; empty: the default one */
     uint32_t workers;    /* entries of the shell's table that it made or shall make */
     uint64_t idle_since; /* wr_clock_ns, when there is none */
@@ -397,6 +398,9 @@ void shell_env_set(shell_env_block *block, const char *name, const char *value);
 bool shell_env_equal(const shell_env_block *a, const shell_env_block *b);
 const char *shell_env_value(const shell_env_block *block, const char *name); /* lent; NULL: not there */
 shell_env_block shell_env_of_job(const shell_job *job); /* what its driver's hello gave */
+/* Where the driver found whipray and what it needs, less what our own PYTHONPATH has; "" for most drivers. The caller frees
+ * it. */
+char *shell_import_path_of(const shell_job *job);
 uint64_t shell_env_hash_of(const wr_core_worker_info *info, const shell_job *job);
 /* Adds the variables of a runtime environment's JSON text; "${NAME}" in them is one of the job's, or of this process. */
 void shell_env_add_json(const char *json, const shell_env_block *job_env, shell_env_block *out);

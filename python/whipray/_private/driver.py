@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import importlib.util
 import json
 import logging
 import os
 import resource
 import signal
+import site
 import sys
 import threading
 import uuid
@@ -21,7 +24,7 @@ from whipray import _core
 from whipray._private import arguments, config, errors, hooks, paths
 from whipray._private import session as sessions
 from whipray._private.logs import LogPrinter
-from whipray._private.node import Node
+from whipray._private.node import PACKAGE, Node
 from whipray._private.suggest import nearest
 from whipray.exceptions import RayError, RaySystemError
 from whipray.job_config import JobConfig
@@ -54,6 +57,8 @@ _NOT_BUILT: Final = (
     "object_spilling_directory",
     "logging_config",
 )
+_WORKERS_IMPORT: Final = ("cloudpickle", "numpy")
+"""Beside whipray, before a worker has its driver's ``sys.path``."""
 BYE_SECONDS: Final = 10.0
 
 
@@ -327,6 +332,25 @@ def _start_node(starting: Mapping[str, Any], private: Mapping[str, Any]) -> Node
     )
 
 
+def import_path() -> list[str]:
+    """Return where this program found what each worker imports, if it had to be told.
+
+    Left out are the folders that the interpreter looks into by itself. A running cluster's fork
+    servers know only the ``PYTHONPATH`` that the cluster was started with.
+    """
+    own = {os.path.realpath(folder) for folder in site.getsitepackages()}
+    own.add(os.path.realpath(site.getusersitepackages()))
+    found = [str(PACKAGE.parent)]
+    for name in _WORKERS_IMPORT:
+        spec = None
+        with contextlib.suppress(ImportError, ValueError):  # the program put something else there
+            spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            found.append(os.path.dirname(os.path.dirname(os.path.abspath(spec.origin))))
+    told = (folder for folder in found if os.path.realpath(folder) not in own)
+    return [folder for folder in dict.fromkeys(told) if os.pathsep not in folder]
+
+
 def job_record(
     namespace: str, environment: Mapping[str, Any], log_to_driver: bool
 ) -> dict[str, Any]:
@@ -344,6 +368,7 @@ def job_record(
         "namespace": namespace,
         "python": sys.executable,
         "cwd": here,
+        "import_path": os.pathsep.join(import_path()),
         "sys_path": [os.path.abspath(part) if part else here for part in sys.path],
         "env": [],
         "runtime_env": to_json(environment),
