@@ -1,6 +1,7 @@
 /* python/src/codec.h: the bytes of a value. Little endian; written by encode.c and sink.c, read by decode.c.
  *
  *   value      u8 WR_PY_VALUE_1, item; None has no byte at all
+ *   failure    u8 WR_PY_ERROR_1, item: one of several returns, which raises the error of this payload
  *   item       u8 tag, then
  *      0 None, 1 False, 2 True               -
  *      3, 4, 5 int                           i8, i32, i64
@@ -34,6 +35,7 @@
 
 enum {
     WR_PY_VALUE_1 = 0xa1,
+    WR_PY_ERROR_1 = 0xa2,
     WR_PY_ARGS_1 = 0xb0, /* low bits: */
     WR_PY_ARGS_RETURNS = 1,
     WR_PY_ARGS_EXTRA = 2,

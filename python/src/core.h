@@ -386,6 +386,9 @@ static inline bool wr_py_task_is_live(const wr_py_task *task) {
 int wr_py_task_yield(wr_py_task *task, PyObject *value, bool wait);
 /* Drives a generator (consumed) to its end: what the task returns then (None), or NULL with an exception. */
 PyObject *wr_py_task_drive(wr_py_task *task, PyObject *made);
+bool wr_py_is_async(PyObject *result);
+bool wr_py_is_generator(PyObject *result);
+PyObject *wr_py_task_drained(const wr_py_task *task, PyObject *generator);
 wr_py_task *wr_py_task_new(void);
 void wr_py_task_reset(wr_py_task *task); /* for a new claim in the same object */
 /* The functions that a worker knows (worker.c): the callable, borrowed; loaded at first. NULL with an

@@ -416,6 +416,16 @@ PyObject *wr_py_decode_item(wr_py_decoder *d) {
     }
 }
 
+/* What stands behind the first byte. */
+static PyObject *decode_whole(wr_py_decoder *d) {
+    PyObject *value = wr_py_decode_item(d);
+    if (value != NULL && WR_UNLIKELY(d->at != d->end)) {
+        Py_DECREF(value);
+        return corrupt();
+    }
+    return value;
+}
+
 PyObject *wr_py_decode(wr_py_decoder *d) {
     if (d->at == d->end) {
         Py_RETURN_NONE;
@@ -424,12 +434,7 @@ PyObject *wr_py_decode(wr_py_decoder *d) {
         PyErr_SetString(PyExc_ValueError, "corrupt value, or one of another version of whipray");
         return NULL;
     }
-    PyObject *value = wr_py_decode_item(d);
-    if (value != NULL && WR_UNLIKELY(d->at != d->end)) {
-        Py_DECREF(value);
-        return corrupt();
-    }
-    return value;
+    return decode_whole(d);
 }
 
 /* ---- Arguments ---- */
@@ -536,7 +541,16 @@ static PyObject *value_of_view(const wr_view *view, wr_ref handle, PyObject *ref
         .loans = loans,
         .holder = handle,
     };
-    return wr_py_decode(&decoder);
+    if (WR_LIKELY(*decoder.at != WR_PY_ERROR_1)) {
+        return wr_py_decode(&decoder);
+    }
+    decoder.at++;
+    PyObject *payload = decode_whole(&decoder);
+    if (payload != NULL) {
+        raise_task_error(payload);
+        Py_DECREF(payload);
+    }
+    return NULL;
 }
 
 PyObject *wr_py_value(wr_ref handle, uint32_t index, PyObject *ref, wr_py_loans *loans, bool *out_pending) {

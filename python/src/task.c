@@ -1,4 +1,5 @@
 /* Task: one claimed task from its arguments to its seal. */
+#include "codec.h"
 #include "core.h"
 
 #include <string.h>
@@ -193,7 +194,33 @@ static bool seal_now(wr_py_task *t) {
     return wr_task_seal(wr_py.client, &t->task);
 }
 
-/* Encodes items and stores them as the result, still unsealed. 0, or -1 with an exception, or 1: *error. */
+static PyObject *packed_error(wr_py_task *t, PyObject *exception) {
+    PyObject *name = wr_py_function_name(t->task.function);
+    PyObject *payload = name != NULL ? wr_py_hook_call(WR_PY_HOOK_pack_error, exception, name) : NULL;
+    Py_XDECREF(name);
+    return payload;
+}
+
+/* One of several returns cannot be pickled: `sink` gets the present exception in its place. 0, or -1 with one. */
+static int encode_failure(wr_py_task *t, wr_py_sink *sink) {
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    wr_py_sink_rewind(sink, (wr_py_mark){0});
+    PyObject *payload = packed_error(t, exception);
+    const int status = payload != NULL ? wr_py_encode(sink, payload) : -1;
+    if (status == 0) {
+        sink->bytes[0] = WR_PY_ERROR_1;
+    }
+    Py_XDECREF(payload);
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+    return status;
+}
+
+/* Encodes items and stores them as the result, still unsealed. Where one of several cannot be pickled, it and those
+ * behind it fail (as in Ray). 0, or -1 with an exception, or 1: *error. */
 static int store_items(wr_py_task *t, wr_kind kind, PyObject *const *items, uint32_t count, wr_error *error) {
     wr_py_sink *one_sink = NULL, **sinks = count == 1 ? &one_sink : PyMem_Calloc(count, sizeof *sinks);
     wr_value one_value, *values = count == 1 ? &one_value : PyMem_Calloc(count, sizeof *values);
@@ -208,8 +235,15 @@ static int store_items(wr_py_task *t, wr_kind kind, PyObject *const *items, uint
         }
         sinks[k] = wr_py_sink_take();
         status = sinks[k] != NULL ? wr_py_encode(sinks[k], items[k]) : -1;
+        const bool failed = status != 0 && sinks[k] != NULL && count > 1;
+        if (failed) {
+            status = encode_failure(t, sinks[k]);
+        }
         if (status == 0) {
             values[k] = wr_py_sink_value(sinks[k]);
+        }
+        for (; status == 0 && failed && k + 1 < count; k++) {
+            values[k + 1] = values[k];
         }
     }
     if (status == 0 && !wr_py_task_is_live(t)) {
@@ -313,9 +347,7 @@ static bool finish_with_value(wr_py_task *t, PyObject *value) {
 /* `error` packed by the Python half and sealed. */
 static bool seal_packed(wr_py_task *t, PyObject *exception) {
     wr_error error = {0};
-    PyObject *name = wr_py_function_name(t->task.function);
-    PyObject *payload = name != NULL ? wr_py_hook_call(WR_PY_HOOK_pack_error, exception, name) : NULL;
-    Py_XDECREF(name);
+    PyObject *payload = packed_error(t, exception);
     const int status = payload != NULL ? store_items(t, WR_KIND_ERROR, &payload, 1, &error) : -1;
     Py_XDECREF(payload);
     if (status == 0) {
@@ -413,21 +445,6 @@ bool wr_py_task_finish(wr_py_task *t, PyObject *value) {
 
 /* ---- Running ---- */
 
-/* What an event loop has to drive. */
-static bool is_async(PyObject *result) {
-    static PyTypeObject *coroutine, *async_generator;
-    if (WR_UNLIKELY(coroutine == NULL)) {
-        PyObject *types = PyImport_ImportModule("types");
-        coroutine = types != NULL ? (PyTypeObject *)PyObject_GetAttrString(types, "CoroutineType") : NULL;
-        async_generator =
-            types != NULL ? (PyTypeObject *)PyObject_GetAttrString(types, "AsyncGeneratorType") : NULL;
-        Py_XDECREF(types);
-        PyErr_Clear();
-    }
-    PyTypeObject *type = Py_TYPE(result);
-    return type == coroutine || type == async_generator;
-}
-
 int wr_py_task_run(wr_py_task *t, PyObject **out) {
     if (WR_UNLIKELY(t->task.ref_count > 0) && fail_by_argument(t)) {
         return WR_PY_RAN;
@@ -441,16 +458,18 @@ int wr_py_task_run(wr_py_task *t, PyObject **out) {
         Py_DECREF(callable);
     }
     if (result != NULL && WR_UNLIKELY((t->task.flags & WR_CALL_STREAM) != 0)) {
-        if (out != NULL && is_async(result)) {
+        if (out != NULL && wr_py_is_async(result)) {
             leave(t);
             *out = result;
             return WR_PY_RAN;
         }
         result = wr_py_task_drive(t, result);
-    } else if (out != NULL && result != NULL && is_async(result)) {
+    } else if (out != NULL && result != NULL && wr_py_is_async(result)) {
         leave(t);
         *out = result;
         return WR_PY_RAN;
+    } else if (result != NULL && t->head.num_returns > 0 && wr_py_is_generator(result)) {
+        result = wr_py_task_drained(t, result);
     }
     leave(t);
     if (WR_UNLIKELY(result == NULL) && PyErr_ExceptionMatches(PyExc_SystemExit)) {

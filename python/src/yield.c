@@ -1,4 +1,4 @@
-/* Streams, producer side: the items of a generator. */
+/* What a call made that is no value yet: the items of a generator, as a stream or as returns; a coroutine. */
 #include "core.h"
 
 enum { YIELD_TICK_NS = 1000000000 }; /* the core's waits end by themselves every 100 ms */
@@ -77,4 +77,41 @@ PyObject *wr_py_task_drive(wr_py_task *t, PyObject *made) {
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+static PyTypeObject *type_named(const char *name) {
+    PyObject *types = PyImport_ImportModule("types");
+    PyObject *found = types != NULL ? PyObject_GetAttrString(types, name) : NULL;
+    Py_XDECREF(types);
+    PyErr_Clear();
+    return (PyTypeObject *)found;
+}
+
+/* What an event loop has to drive. */
+bool wr_py_is_async(PyObject *result) {
+    static PyTypeObject *coroutine, *async_generator;
+    if (WR_UNLIKELY(coroutine == NULL)) {
+        coroutine = type_named("CoroutineType");
+        async_generator = type_named("AsyncGeneratorType");
+    }
+    PyTypeObject *type = Py_TYPE(result);
+    return type == coroutine || type == async_generator;
+}
+
+bool wr_py_is_generator(PyObject *result) {
+    static PyTypeObject *generator;
+    if (WR_UNLIKELY(generator == NULL)) {
+        generator = type_named("GeneratorType");
+    }
+    return Py_TYPE(result) == generator;
+}
+
+/* What a generator stands for that is no stream: its first value, or the list of all. Consumes it. */
+PyObject *wr_py_task_drained(const wr_py_task *t, PyObject *generator) {
+    PyObject *out = t->head.num_returns == 1 ? PyIter_Next(generator) : PySequence_List(generator);
+    if (out == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "the task's generator ended without a value, but num_returns is 1");
+    }
+    Py_DECREF(generator);
+    return out;
 }

@@ -155,7 +155,8 @@ def test_arrays_of_any_kind_and_size_are_read_only(kind, count):
     assert back.tobytes("A") == array.tobytes("A") and back.shape == array.shape
 
 
-def writable(array):
+@ray.remote
+def is_writable(array):
     return array.flags.writeable
 
 
@@ -163,8 +164,8 @@ def writable(array):
 @pytest.mark.parametrize("kind", ["C", "F", "complex", "structured", "unicode", "object"])
 def test_array_arguments_of_any_kind_and_size_are_read_only(kind, count):
     array, read_only = array_of_kind(kind, count)
-    ask = ray.remote(writable)
-    assert ray.get([ask.remote(array), ask.remote(ray.put(array))]) == [not read_only] * 2
+    asked = [is_writable.remote(array), is_writable.remote(ray.put(array))]
+    assert ray.get(asked) == [not read_only] * 2
 
 
 def test_small_arrays_inside_other_values_are_read_only():

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 
 import numpy as np
@@ -527,3 +528,64 @@ def test_os_exit():
 
 def test_many_tasks():
     assert sum(ray.get([identity.remote(n) for n in range(2000)])) == 1999 * 1000
+
+
+def test_num_returns_one_value_that_cannot_be_pickled():
+    runs = Tally.remote()
+
+    @ray.remote(num_returns=3, max_retries=2, retry_exceptions=True)
+    def values():
+        ray.get(runs.add.remote())
+        return 1, threading.Lock(), 3
+
+    first, second, third = values.remote()
+    assert ray.get(first) == 1
+    for ref in (second, third):  # what comes behind it fails, too
+        with pytest.raises(TypeError, match="pickle"):
+            ray.get(ref)
+
+    @ray.remote
+    def use(value):
+        return value
+
+    assert ray.get(use.remote(first)) == 1
+    with pytest.raises(TypeError, match="pickle"):
+        ray.get(use.remote(second))
+    assert ray.get(runs.get.remote()) == 1
+
+
+def test_num_returns_one_of_a_generator_function():
+    def two():
+        yield 5
+        yield 6
+
+    def none_at_all():
+        if False:
+            yield
+
+    def fails():
+        raise ValueError("no value")
+        yield
+
+    assert ray.get(ray.remote(num_returns=1)(two).remote()) == 5
+    assert ray.get(ray.remote(two).options(num_returns=1).remote()) == 5
+    assert ray.get(ray.remote(lambda: (k for k in "ab")).remote()) == "a"
+    assert ray.get(ray.remote(num_returns=2)(two).remote()) == [5, 6]
+    with pytest.raises(ValueError, match="num_returns"):
+        ray.get(ray.remote(num_returns=1)(none_at_all).remote())
+    with pytest.raises(ValueError, match="no value"):
+        ray.get(ray.remote(num_returns=1)(fails).remote())
+    with pytest.raises(ValueError, match="no value"):
+        ray.get(ray.remote(num_returns=2)(fails).remote()[1])
+
+
+def test_num_returns_one_of_a_generator_method():
+    @ray.remote
+    class Actor:
+        @ray.method(num_returns=1)
+        def two(self):
+            yield ray.get_runtime_context().get_actor_id()
+            yield 6
+
+    actor = Actor.remote()
+    assert ray.get(actor.two.remote()) == actor._actor_id.hex()
