@@ -100,7 +100,9 @@ static int core_ready(actor_core *core) {
         return -1;
     }
     if (core->ref != NULL && wr_py_ref_look(core->ref) == 0) {
-        return -1; /* a handle of a session that has ended */
+        PyErr_Clear();
+        (void)wr_py_raise_status(WR_E_STATE, "the actor handle is from a session that has ended", "");
+        return -1;
     }
     PyObject *done = wr_py_hook_call(WR_PY_HOOK_resolve_actor, (PyObject *)core, NULL);
     if (done == NULL) {

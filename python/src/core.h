@@ -110,7 +110,7 @@ int wr_py_look_end(wr_py_look *look);
 
 uint64_t wr_py_now_ns(void);
 /* timeout (None: none) in seconds -> nanoseconds, UINT64_MAX for none. -1 with an exception. */
-int wr_py_timeout(PyObject *timeout, bool minus_one_is_none, uint64_t *out_ns);
+int wr_py_timeout(const char *function, PyObject *timeout, bool minus_one_is_none, uint64_t *out_ns);
 
 /* ---- Refs and buffers (ref.c) ---- */
 
@@ -386,8 +386,9 @@ static inline bool wr_py_task_is_live(const wr_py_task *task) {
 int wr_py_task_yield(wr_py_task *task, PyObject *value, bool wait);
 /* Drives a generator (consumed) to its end: what the task returns then (None), or NULL with an exception. */
 PyObject *wr_py_task_drive(wr_py_task *task, PyObject *made);
-bool wr_py_is_async(PyObject *result);
+bool wr_py_is_async(PyObject *result); /* a coroutine or an async generator: an event loop has to drive it */
 bool wr_py_is_generator(PyObject *result);
+/* What a generator (consumed) of no stream returns: its first value, or the list of all. NULL with an exception. */
 PyObject *wr_py_task_drained(const wr_py_task *task, PyObject *generator);
 wr_py_task *wr_py_task_new(void);
 void wr_py_task_reset(wr_py_task *task); /* for a new claim in the same object */

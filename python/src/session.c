@@ -104,20 +104,24 @@ int wr_py_look_end(wr_py_look *look) {
     return 0;
 }
 
-int wr_py_timeout(PyObject *timeout, bool minus_one_is_none, uint64_t *out_ns) {
+int wr_py_timeout(const char *function, PyObject *timeout, bool minus_one_is_none, uint64_t *out_ns) {
     *out_ns = UINT64_MAX;
     if (timeout == NULL || timeout == Py_None) {
         return 0;
     }
     double seconds = PyFloat_AsDouble(timeout);
     if (seconds == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "%s: timeout must be a number of seconds or None, not %.200R",
+                         function, timeout);
+        }
         return -1;
     }
     if (seconds == -1.0 && minus_one_is_none) {
         return 0;
     }
     if (!(seconds >= 0)) {
-        PyErr_Format(PyExc_ValueError, "timeout must not be negative, got %R", timeout);
+        PyErr_Format(PyExc_ValueError, "%s: timeout must not be negative, got %R", function, timeout);
         return -1;
     }
     if (seconds < 1e9) {

@@ -5,6 +5,7 @@ struct wr_py_sig {
     PyObject_HEAD PyObject *names; /* tuple of interned names: positional parameters, then keyword-only ones;
                                       NULL: anything goes */
     PyObject *signature;           /* inspect.Signature, whose bind() words the refusals */
+    PyObject *name;                /* of the function, for the texts; None: unknown */
     Py_ssize_t positional, positional_only, required; /* required: of the positional ones, which lead */
     Py_ssize_t keyword_only;
     uint64_t keyword_required; /* bit per keyword-only parameter without default */
@@ -89,9 +90,9 @@ static int read_signature(wr_py_sig *sig, PyObject *signature) {
 }
 
 static PyObject *sig_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"signature", NULL};
-    PyObject *signature;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O", names, &signature)) {
+    static char *names[] = {"signature", "name", NULL};
+    PyObject *signature, *name = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O", names, &signature, &name)) {
         return NULL;
     }
     wr_py_sig *sig = PyObject_New(wr_py_sig, type);
@@ -104,6 +105,8 @@ static PyObject *sig_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     sig->var_positional = sig->var_keyword = false;
     Py_INCREF(signature);
     sig->signature = signature;
+    Py_INCREF(name);
+    sig->name = name;
     if (signature != Py_None && read_signature(sig, signature) != 0) {
         Py_DECREF(sig);
         return NULL;
@@ -115,6 +118,7 @@ static void sig_dealloc(PyObject *self) {
     wr_py_sig *sig = (wr_py_sig *)self;
     Py_XDECREF(sig->names);
     Py_XDECREF(sig->signature);
+    Py_XDECREF(sig->name);
     wr_py_free_object(self);
 }
 
@@ -145,9 +149,18 @@ static int bind(wr_py_sig *sig, PyObject *const *args, Py_ssize_t count, PyObjec
     return bound != NULL ? 0 : -1;
 }
 
+/* The refusal begins with the function and what it takes: "Actor.add(x, y=0): too many positional arguments". */
 static int refuse(wr_py_sig *sig, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     if (bind(sig, args, count, names) == 0) {
         PyErr_SetString(PyExc_TypeError, "the arguments do not fit the function");
+    }
+    if (sig->name != Py_None && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_Format(PyExc_TypeError, "%S%.300S: %S", sig->name, sig->signature, value);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
     }
     return -1;
 }

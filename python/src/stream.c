@@ -226,7 +226,7 @@ static PyObject *generator_next_sync(PyObject *self, PyObject *args, PyObject *k
     PyObject *timeout = Py_None;
     uint64_t timeout_ns;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &timeout) ||
-        wr_py_timeout(timeout, true, &timeout_ns) != 0) {
+        wr_py_timeout("next", timeout, true, &timeout_ns) != 0) {
         return NULL;
     }
     return next_within((generator *)self, timeout_ns);

@@ -348,7 +348,8 @@ static PyObject *get(PyObject *module, PyObject *const *args, Py_ssize_t count, 
         if (count == 0) {
             refs = wr_py_keyword(args, count, names, "refs", &found);
         }
-        if (wr_py_no_others("get", names, found) != 0 || wr_py_timeout(timeout, true, &timeout_ns) != 0) {
+        if (wr_py_no_others("get", names, found) != 0 ||
+            wr_py_timeout("get", timeout, true, &timeout_ns) != 0) {
             return NULL;
         }
     }
@@ -596,12 +597,15 @@ static int wait_args_read(PyObject *const *args, Py_ssize_t count, PyObject *nam
             out->refs = wr_py_keyword(args, count, names, "refs", &found);
         }
         if (wr_py_no_others("wait", names, found) != 0 ||
-            wr_py_timeout(timeout, false, &out->timeout_ns) != 0) {
+            wr_py_timeout("wait", timeout, false, &out->timeout_ns) != 0) {
             return -1;
         }
         if (number != NULL) {
             out->num_returns = PyNumber_AsSsize_t(number, PyExc_OverflowError);
             if (out->num_returns == -1 && PyErr_Occurred()) {
+                if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+                    PyErr_Format(PyExc_TypeError, "wait: num_returns must be an int, not %.200R", number);
+                }
                 return -1;
             }
         }

@@ -278,7 +278,7 @@ class Sig:
     """A signature prepared for checking calls: `Sig(inspect.Signature)`; Sig(None) accepts
     everything."""
 
-    def __init__(self, signature: Signature | None) -> None: ...
+    def __init__(self, signature: Signature | None, name: str | None = None) -> None: ...
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Raises the TypeError that calling would (text of Signature.bind)."""
     @property

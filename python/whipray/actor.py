@@ -352,7 +352,7 @@ class ActorClass:
         )
         self._asyncio = self._outside.asyncio
         self._check_order(self._options)
-        self._sig = _core.Sig(self._outside.signature)
+        self._sig = _core.Sig(self._outside.signature, cls.__qualname__)
         self._infos = self._outside.methods
         self._pickled = functions.Pickled(cls, cls.__qualname__)
         self._metas: dict[int, ActorMeta] = {}

@@ -73,7 +73,8 @@ class RemoteFunction(_core.RemoteFunction):
         self._name = getattr(function, "__qualname__", None) or repr(function)
         checked = options.check(options.TASK, given, WHAT)
         self._signature = signature or functions.signature_of(function)
-        super().__init__(function, _core.Sig(self._signature), checked, max_retries=0)
+        sig = _core.Sig(self._signature, self._name)
+        super().__init__(function, sig, checked, max_retries=0)
         self._pickled = functions.Pickled(function, self._name)
         self._default_options = checked
         # Shared by all variants that .options() makes: what was resolved before, by options.

@@ -303,3 +303,5 @@ def test_handle_of_an_ended_session(no_cluster):
     ray.init(num_cpus=1, include_dashboard=False)
     with pytest.raises(ray.exceptions.ActorHandleNotFoundError):
         ray.kill(actor)
+    with pytest.raises(Exception, match="actor"):  # not "the ObjectRef"
+        actor.m.remote()

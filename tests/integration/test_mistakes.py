@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
+
 import pytest
 
 
@@ -19,7 +23,16 @@ import pytest
         ("ray.cancel(5)", TypeError, "ObjectRef"),
         ("f()", TypeError, "remote"),
         ("f.remote()", TypeError, "x"),
-        ("f.remote(1, 2)", TypeError, "too many positional arguments"),
+        ("f.remote(1, 2)", TypeError, "f(x): too many positional arguments"),
+        ("a.m.remote(1, 2)", TypeError, "A.m(x): too many positional arguments"),
+        ("a.m.remote()", TypeError, "A.m(x): missing a required argument: 'x'"),
+        ("A.remote(1)", TypeError, "A(): too many positional arguments"),
+        ("ray.get(r, timeout='a')", TypeError, "get: timeout must be a number of seconds"),
+        ("ray.get(r, timeout=-2)", ValueError, "get: timeout must not be negative"),
+        ("ray.wait([r], timeout='a')", TypeError, "wait: timeout must be a number of seconds"),
+        ("ray.wait([r], num_returns=1.0)", TypeError, "wait: num_returns must be an int, not 1.0"),
+        ("ray.put(deep)", pickle.PicklingError, "nested deeper than the recursion limit"),
+        ("f.remote(deep)", pickle.PicklingError, "nested deeper than the recursion limit"),
         ("f.options(num_cpu=1)", ValueError, "num_cpus"),
         ("f.options(num_cpus=-1)", ValueError, "num_cpus"),
         ("f.options(num_cpus='a')", TypeError, "num_cpus"),
@@ -47,6 +60,36 @@ def mistakes():
     def f(x):
         return x
 
-    yield whipray, {"f": f, "r": whipray.put(1)}
+    @whipray.remote(num_cpus=0)
+    class A:
+        def m(self, x):
+            return x
+
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    yield whipray, {"f": f, "A": A, "a": A.remote(), "r": whipray.put(1), "deep": deep}
+    while deep:  # freed step by step: at once would need as many frames
+        deep = deep.pop()
     assert whipray.get([f.remote(k) for k in range(50)]) == list(range(50))
     whipray.shutdown()
+
+
+def test_programs_run_with_bytes_warnings_as_errors():
+    code = """
+import whipray as ray
+ray.init(num_cpus=1, address="local")
+@ray.remote
+def f(x, y=b"x"):
+    return x, y
+@ray.remote
+class A:
+    def m(self, x):
+        return x
+assert ray.get(f.remote({"a": b"x"})) == ({"a": b"x"}, b"x")
+assert ray.get(A.remote().m.remote(b"1")) == b"1"
+"""
+    done = subprocess.run(
+        [sys.executable, "-bb", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "BytesWarning" not in done.stderr, done.stderr

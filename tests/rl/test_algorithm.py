@@ -238,7 +238,7 @@ def test_weights_go_round_and_wrong_ones_are_refused():
     del parts["shared.0.bias"]
     with pytest.raises(ValueError, match="missing"):
         b.set_weights({"default_policy": parts})
-    with pytest.raises(ValueError, match="did you mean 'default_policy'"):
+    with pytest.raises(ValueError, match="the only one is 'default_policy'"):
         b.set_weights({"policy": {}})
 
 
@@ -342,6 +342,7 @@ def test_what_rllibs_algorithm_has_besides_is_named():
     for name in ("learner_group", "env_runner_group", "add_module", "metrics"):
         with pytest.raises(NotImplementedError, match=name):
             getattr(algo, name)
+        assert not hasattr(algo, name)
     with pytest.raises(AttributeError, match="did you mean 'evaluate'"):
         algo.evalute  # noqa: B018
 

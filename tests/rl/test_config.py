@@ -64,7 +64,7 @@ def test_methods_chain_and_set():
             "training",
             {"learning_rate": 1},
             TypeError,
-            "unexpected keyword 'learning_rate'; did you mean",
+            "unexpected keyword 'learning_rate'; it is called 'lr'",
         ),
         ("training", {"clip_parm": 0.1}, TypeError, "did you mean 'clip_param'"),
         ("training", {"num_env_runners": 1}, TypeError, r"it belongs to \.env_runners\(\)"),
@@ -125,10 +125,20 @@ def test_methods_chain_and_set():
         ("evaluation", {"num_offline_eval_runners": 1}, NotImplementedError, "num_offline_eval"),
         ("evaluation", {"evaluation_intervall": 1}, TypeError, "did you mean 'evaluation_interval"),
         ("experimental", {"_use_msgpack_checkpoints": True}, NotImplementedError, "msgpack"),
-        ("env_runners", {"num_workers": 2}, TypeError, "it is called 'num_env_runners' now"),
-        ("training", {"num_sgd_iter": 2}, TypeError, "it is called 'num_epochs' now"),
+        ("env_runners", {"num_workers": 2}, TypeError, "it is called 'num_env_runners'"),
+        ("training", {"num_sgd_iter": 2}, TypeError, "it is called 'num_epochs'"),
         ("env_runners", {"sample_timeout_s": 0}, ValueError, "sample_timeout_s is 0"),
-        ("framework", {"framework": "tf2"}, ValueError, "did you mean 'torch'"),
+        ("framework", {"framework": "tf2"}, ValueError, "'tf2'. Known: 'torch'"),
+        ("training", {"gamma": 2}, ValueError, "gamma is 2: it must be at least 0 and at most 1"),
+        ("training", {"lambda_": 1.1}, ValueError, "lambda_ is 1.1: it must be .* at most 1"),
+        (
+            "training",
+            {"adam_betas": (0.9, 1)},
+            ValueError,
+            "adam_betas is 1: it must be .* below 1",
+        ),
+        ("training", {"lr": float("inf")}, ValueError, "lr is inf: it must be finite"),
+        ("training", {"kl_coeff": float("nan")}, ValueError, "kl_coeff is nan"),
     ],
 )
 def test_what_is_wrong_is_refused_and_changes_nothing(method, options, error, text):
@@ -153,9 +163,20 @@ def test_values_that_do_not_go_together_are_refused_at_build():
         config.build_algo()
     with pytest.raises(ValueError, match="no environment is set"):
         PPOConfig().build_algo()
-    config.training(minibatch_size=100, gamma=1.5)
-    with pytest.raises(ValueError, match="gamma is 1.5"):
-        config.validate()
+
+
+def test_names_that_are_not_close_are_not_suggested():
+    with pytest.raises(AttributeError) as caught:
+        PPOConfig().foo()
+    assert "did you mean" not in str(caught.value)
+    with pytest.raises(ValueError, match="swish") as refused:
+        PPOConfig().rl_module(model_config={"fcnet_activation": "swish"})
+    assert "did you mean" not in str(refused.value)
+
+
+def test_infinity_switches_clipping_off():
+    config = PPOConfig().training(clip_param=float("inf"), vf_clip_param=float("inf"))
+    assert config.vf_clip_param == float("inf")
 
 
 def test_frozen_configs_do_not_change_and_copies_do():

@@ -183,7 +183,7 @@ class ActorMeta:
         self.table = {
             name: (
                 info.index,
-                _core.Sig(info.signature),
+                _core.Sig(info.signature, f"{self.class_name}.{name}"),
                 info.num_returns,
                 self._retries(info),
                 _core.CALL_RETRY_ERRORS if info.retry else 0,

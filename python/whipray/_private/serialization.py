@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return super().reducer_override(obj)
         make, arguments = self.dispatch_table[types.CodeType](obj)
         name = "".join(obj.co_filename)  # a str of its own, so that pickles of equals are equal
-        return make, tuple(name if part == DYNAMIC_FILE else part for part in arguments)
+        return make, tuple(
+            name if isinstance(part, str) and part == DYNAMIC_FILE else part for part in arguments
+        )
 
 
 class _ValuePickler(_Pickler):
@@ -49,10 +52,18 @@ def cloud_dump(sink: Any, value: Any) -> None:
     ------
     TypeError
         If it cannot be pickled; the text says which part.
+    pickle.PicklingError
+        If it is nested too deep.
     """
     try:
         _ValuePickler(sink).dump(value)
-    except (TypeError, pickle.PicklingError, AttributeError) as error:
+    except (TypeError, pickle.PicklingError, AttributeError, RecursionError) as error:
+        if isinstance(error.__cause__ or error, RecursionError):
+            raise pickle.PicklingError(
+                f"a value of type {type(value).__name__} cannot be pickled: it is nested deeper "
+                f"than the recursion limit of {sys.getrecursionlimit()} allows; "
+                "sys.setrecursionlimit() raises it"
+            ) from None
         raise TypeError(unpicklable_report(value, error)) from error
 
 

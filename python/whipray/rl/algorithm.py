@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from whipray import _rl
+from whipray._private.suggest import nearest
 from whipray.rl import checkpoint
 from whipray.rl.config import DEFAULT_MODULE_ID, AlgorithmConfig, PPOConfig, learner_threads
 from whipray.rl.learners import DriverLearner, Engine, LocalEngine, RemoteLearner
 from whipray.rl.module import RLModule, flatten_weights, weight_views
-from whipray.rl.options import nearest, value_at
+from whipray.rl.options import value_at
 from whipray.rl.runners import LocalRunner, RunnerGroup, cpus_of
 
 _STAT = {name: index for index, name in enumerate(_rl.STATS)}
@@ -111,6 +112,10 @@ _NOT_BUILT = frozenset(
 )
 
 
+class AttributeNotBuiltError(NotImplementedError, AttributeError):
+    """RLlib has this attribute; ``hasattr`` says that it is not here."""
+
+
 class Algorithm:
     """A training in progress.
 
@@ -147,7 +152,7 @@ class Algorithm:
 
     def __getattr__(self, name: str) -> Any:
         if name in _NOT_BUILT:
-            raise NotImplementedError(f"{type(self).__name__}.{name} is not built yet")
+            raise AttributeNotBuiltError(f"{type(self).__name__}.{name} is not built yet")
         known = [n for n in dir(type(self)) if not n.startswith("_")]
         raise AttributeError(f"{type(self).__name__} has no '{name}'{nearest(name, known)}")
 
@@ -472,9 +477,7 @@ class Algorithm:
 
 def _only_module(module_id: str) -> None:
     if module_id != DEFAULT_MODULE_ID:
-        raise ValueError(
-            f"there is no module '{module_id}'{nearest(module_id, [DEFAULT_MODULE_ID])}"
-        )
+        raise ValueError(f"there is no module '{module_id}'; the only one is '{DEFAULT_MODULE_ID}'")
 
 
 class PPO(Algorithm):

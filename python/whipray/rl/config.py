@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from whipray import _rl
+from whipray._private.suggest import nearest
 from whipray.rl.config_options import OPTIONS, PPO_OPTIONS, DefaultModelConfig
-from whipray.rl.options import Option, nearest
+from whipray.rl.options import Option
 
 __all__ = [
     "DEFAULT_MODULE_ID",
@@ -23,7 +24,7 @@ __all__ = [
 DEFAULT_MODULE_ID = "default_policy"
 Config = TypeVar("Config", bound="AlgorithmConfig")
 
-# Names of older versions of RLlib, which are not much like the new ones.
+# Names of older versions of RLlib and of other libraries, which are not much like the right ones.
 _RENAMED = {
     "num_workers": "num_env_runners",
     "num_rollout_workers": "num_env_runners",
@@ -31,6 +32,7 @@ _RENAMED = {
     "num_cpus_per_worker": "num_cpus_per_env_runner",
     "sgd_minibatch_size": "minibatch_size",
     "num_sgd_iter": "num_epochs",
+    "learning_rate": "lr",
 }
 
 # Methods that RLlib's AlgorithmConfig has besides.
@@ -127,7 +129,7 @@ class AlgorithmConfig:
             if name not in options:
                 where = [m for m, o in self._options.items() if name in o]
                 if name in _RENAMED:
-                    hint = f"; it is called '{_RENAMED[name]}' now"
+                    hint = f"; it is called '{_RENAMED[name]}'"
                 else:
                     hint = f"; it belongs to .{where[0]}()" if where else nearest(name, options)
                 raise TypeError(

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from whipray import _rl
+from whipray._private.suggest import nearest
 from whipray.rl.options import (
     Option,
     flag,
-    nearest,
     not_built,
     number,
     one_of,
@@ -145,7 +145,7 @@ def _seed(name: str, value: Any) -> Any:
 def _betas(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise TypeError(f"{name} must be a pair of numbers, not {value!r}")
-    first, second = (number(0)(name, b) for b in value)
+    first, second = (number(0, 1, below=True)(name, b) for b in value)
     return (first, second)
 
 
@@ -196,7 +196,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "num_gpus_per_env_runner": not_built(0),
         "custom_resources_per_env_runner": not_built({}),
         "validate_env_runners_after_construction": Option(True, flag),
-        "sample_timeout_s": Option(60.0, number(0, above=True)),
+        "sample_timeout_s": Option(60.0, number(0, above=True, infinite=True)),
         "max_requests_in_flight_per_env_runner": not_built(1),
         "env_to_module_connector": not_built(),
         "module_to_env_connector": not_built(),
@@ -234,9 +234,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "num_threads_per_learner": Option("auto", _threads),
     },
     "training": {
-        "gamma": Option(0.99, number(0)),
+        "gamma": Option(0.99, number(0, 1)),
         "lr": Option(0.001, schedule(0)),
-        "grad_clip": Option(None, number(0, above=True, optional=True)),
+        "grad_clip": Option(None, number(0, above=True, optional=True, infinite=True)),
         "grad_clip_by": Option("global_norm", _grad_clip_by),
         "train_batch_size_per_learner": Option(None, whole(1)),
         "train_batch_size": not_built(None, "Use train_batch_size_per_learner."),
@@ -418,7 +418,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
 }
 
 PPO_OPTIONS = {
-    "lambda_": Option(1.0, number(0)),
+    "lambda_": Option(1.0, number(0, 1)),
     "use_critic": not_built(True),
     "use_gae": not_built(True),
     "use_kl_loss": Option(True, flag),
@@ -426,8 +426,8 @@ PPO_OPTIONS = {
     "kl_target": Option(0.01, number(0)),
     "vf_loss_coeff": Option(1.0, number(0)),
     "entropy_coeff": Option(0.0, schedule(0)),
-    "clip_param": Option(0.3, number(0, above=True)),
-    "vf_clip_param": Option(10.0, number(0, above=True, optional=True)),
+    "clip_param": Option(0.3, number(0, above=True, infinite=True)),
+    "clip_param": Option(0.3, number(0, above=True, infinite=True)),
     "entropy_coeff_schedule": not_built(None, "Give entropy_coeff a list."),
     "lr_schedule": not_built(None, "Give lr a list."),
     "vf_share_layers": not_built(None, "Use DefaultModelConfig(vf_share_layers=...)."),

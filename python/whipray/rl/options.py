@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from whipray._private.suggest import nearest
 
 
 class NotProvided:
@@ -17,26 +19,6 @@ class NotProvided:
 
 
 NOT_PROVIDED = NotProvided()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` with the known name that is most like `name`.
-
-    Parameters
-    ----------
-    name : str
-        What the user wrote.
-    known : iterable of str
-        What there is.
-
-    Returns
-    -------
-    str
-        Empty if there is nothing to name.
-    """
-    names = sorted(known)
-    found = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 @dataclass(frozen=True)
@@ -98,8 +80,29 @@ def whole(low: int, high: int | None = None) -> Callable[[str, Any], int]:
     return check
 
 
-def number(low: float, *, above: bool = False, optional: bool = False) -> Callable[[str, Any], Any]:
-    """A check for numbers of at least `low`, or above it; None too if `optional`."""
+def number(
+    low: float,
+    high: float | None = None,
+    *,
+    above: bool = False,
+    below: bool = False,
+    optional: bool = False,
+    infinite: bool = False,
+) -> Callable[[str, Any], Any]:
+    """A check for numbers from `low` to `high`.
+
+    Parameters
+    ----------
+    low, high : float
+        The bounds; None: there is no upper one.
+    above, below : bool
+        Whether the lower and the upper bound are refused themselves.
+    optional, infinite : bool
+        Whether None and infinity are right, too.
+    """
+    bounds = f"{'above' if above else 'at least'} {low}"
+    if high is not None:
+        bounds = f"{bounds} and {'below' if below else 'at most'} {high}"
 
     def check(name: str, value: Any) -> Any:
         if value is None and optional:
@@ -107,10 +110,13 @@ def number(low: float, *, above: bool = False, optional: bool = False) -> Callab
         value = _plain(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{name} must be a number, not {value!r}")
-        if not (value > low if above else value >= low):
-            raise ValueError(
-                f"{name} is {value}: it must be {'above' if above else 'at least'} {low}"
-            )
+        good = value > low if above else value >= low
+        if good and high is not None:
+            good = value < high if below else value <= high
+        if not good:
+            raise ValueError(f"{name} is {value}: it must be {bounds}")
+        if math.isinf(value) and not infinite:
+            raise ValueError(f"{name} is {value}: it must be finite")
         return float(value)
 
     return check
@@ -166,7 +172,9 @@ def one_of(*choices: Any) -> Callable[[str, Any], Any]:
     def check(name: str, value: Any) -> Any:
         if value not in choices:
             hint = nearest(str(value), [str(c) for c in choices])
-            raise ValueError(f"{name} is {value!r}{hint} Known: {', '.join(map(repr, choices))}")
+            raise ValueError(
+                f"{name} is {value!r}{hint or '.'} Known: {', '.join(map(repr, choices))}"
+            )
         return value
 
     return check
