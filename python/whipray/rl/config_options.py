@@ -427,7 +427,7 @@ PPO_OPTIONS = {
     "vf_loss_coeff": Option(1.0, number(0)),
     "entropy_coeff": Option(0.0, schedule(0)),
     "clip_param": Option(0.3, number(0, above=True, infinite=True)),
-    "clip_param": Option(0.3, number(0, above=True, infinite=True)),
+    "vf_clip_param": Option(10.0, number(0, above=True, optional=True, infinite=True)),
     "entropy_coeff_schedule": not_built(None, "Give entropy_coeff a list."),
     "lr_schedule": not_built(None, "Give lr a list."),
     "vf_share_layers": not_built(None, "Use DefaultModelConfig(vf_share_layers=...)."),
