@@ -82,16 +82,22 @@ static wr_status counters(wr_shell *sh, shell_conn *conn, uint64_t request, cons
         return WR_FAIL(err, WR_E_NOT_FOUND, "there is no job %u", number);
     }
     wr_record_list_begin(&sh->w, "slots");
+    wr_proc_counters of;
     for (const shell_conn *c = sh->conns; c != NULL; c = c->next) {
-        if (c->slot == 0 || c->job != number) {
-            continue;
+        if (c->kind == 1 && c->slot != 0 && c->job == number) {
+            wr_pool_counters(sh->pool, c->slot, &of);
+            write_counters(sh, c->pid, c->slot, "driver", &of);
         }
-        wr_proc_counters of;
+    }
+    /* Not by their connections: a worker that ends closes its own before it is reaped, and is counted among the dead only
+     * then. */
+    uint32_t cursor = 0, worker;
+    while (wr_raylet_core_worker_next(sh->core, &cursor, &worker)) {
         wr_core_worker_info info;
-        bool actor = c->kind == 2 && wr_raylet_core_worker_info(sh->core, c->worker, &info) &&
-                     info.actor != WR_CORE_NONE;
-        wr_pool_counters(sh->pool, c->slot, &of);
-        write_counters(sh, c->pid, c->slot, c->kind == 1 ? "driver" : actor ? "actor" : "worker", &of);
+        if (wr_raylet_core_worker_info(sh->core, worker, &info) && info.slot != 0 && info.job == number) {
+            wr_pool_counters(sh->pool, info.slot, &of);
+            write_counters(sh, info.pid, info.slot, info.actor != WR_CORE_NONE ? "actor" : "worker", &of);
+        }
     }
     write_counters(sh, 0, 0, "dead", &job->dead);
     wr_record_list_end(&sh->w);
