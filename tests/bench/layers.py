@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from page import write_section
+from page import conditions, loads, write_section
 
 PYTHON_ROWS = [
     ("python.call", "a Python function call"),
@@ -166,10 +166,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench layers", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="sizes for a test; no page is written")
     options = parser.parse_args()
+    load = loads()
     text = table(c_layers(options.tiny), python_layers(options.tiny))
     print(text)
     if not options.tiny:
-        write_section("layers", "./dev bench layers", text)
+        write_section("layers", conditions("./dev bench layers", load) + "\n" + text)
     return 0
 
 

@@ -1,10 +1,12 @@
 /* tests/bench/pool_bench.c: what the pool costs, in C, with real processes: the main process is the raylet;
  * driver and workers are forked and open the pool anew.
  *
- *   pool_bench [--tiny] [--workers N]
+ *   pool_bench [--tiny] [--workers N | --contention]
  *
  * One JSON line per measure: {"metric", "value", "unit", "min", "max"}; value is the median of the rounds (a
  * percentile for round trips). Every result is checked, and a worker's pid must differ from the driver's.
+ * --contention: tasks a second of one port with 2 takers; with 64 that two processes play in turn, so that the queues see 64
+ * and the kernel two; and with 64 processes, however few the cores.
  */
 #include "base/clock.h"
 #include "shm/keeper.h"
@@ -21,14 +23,18 @@
 
 enum { TASKS, ACTOR, PORTS };
 enum { FN_ECHO, FN_SUM, FN_KEEP, FN_PID, FN_BLOCK };
-enum { ROUNDS_MAX = 16, WORKERS_MAX = 16, SPIN_NS = 50000 };
+enum { ROUNDS_MAX = 16, WORKERS_MAX = 64, SPIN_NS = 50000 };
+enum { CONTENTION_FEW = 2, CONTENTION_MANY = 64, CONTENTION_RUNS = 5 };
+enum { TAKERS_EACH_MAX = CONTENTION_MANY / CONTENTION_FEW };
 
 typedef struct bench {
     wr_pool *pool;
     wr_keeper *keeper;
     uint16_t port[PORTS];
-    uint32_t worker_count;
-    bool tiny;
+    uint32_t worker_count; /* processes that run tasks */
+    uint32_t takers_each;  /* slots that each of them plays in turn; 0: one */
+    bool tiny, contention;
+    double *rates; /* --contention: what the driver measured, in pages that it shares with us */
 } bench;
 
 static void die(const char *what, const char *why) {
@@ -127,16 +133,30 @@ static void run(wr_proc *p, const wr_pool *pool, const wr_claim *c) {
     wr_proc_seal(p, c, &r);
 }
 
-static void worker(const bench *b, uint32_t slot, uint32_t epoch) {
-    wr_pool *pool;
-    wr_proc *p = enter(b, slot, epoch, &pool);
+typedef struct seat {
+    uint32_t slot, epoch;
+} seat;
+
+/* Plays every seat in turn, a task each. One seat is a worker as usual. */
+static void worker(const bench *b, const seat *seats, uint32_t count) {
+    wr_proc *p[TAKERS_EACH_MAX];
+    wr_pool *pool = NULL;
+    for (uint32_t k = 0; k < count; k++) {
+        p[k] = enter(b, seats[k].slot, seats[k].epoch, &pool);
+    }
     wr_claim claim;
     while (!wr_pool_poisoned(pool)) {
-        if (wr_proc_take(p, 0, &claim)) {
-            run(p, pool, &claim);
-        } else {
-            wr_proc_poll(p);
-            wr_proc_idle(p, SPIN_NS);
+        bool ran = false;
+        for (uint32_t k = 0; k < count; k++) {
+            if (wr_proc_take(p[k], 0, &claim)) {
+                run(p[k], pool, &claim);
+                ran = true;
+            } else {
+                wr_proc_poll(p[k]);
+            }
+        }
+        if (!ran) {
+            wr_proc_idle(p[0], SPIN_NS);
         }
     }
     _exit(0);
@@ -327,6 +347,14 @@ static void drive(const bench *b, uint32_t slot, uint32_t epoch) {
     wr_proc_unref(d.p, who);
 
     uint32_t few = b->tiny ? 1000 : 10000, many = b->tiny ? 2000 : 100000;
+    if (b->contention) {
+        submit_get_drop(&d, few, TASKS);
+        for (uint32_t r = 0; r < CONTENTION_RUNS; r++) {
+            b->rates[r] = submit_get_drop(&d, few, TASKS);
+        }
+        wr_pool_poison(d.pool, "the bench is over");
+        _exit(0);
+    }
     measure_round_trip(&d, "round_trip", TASKS, 0);
     measure_round_trip(&d, "round_trip_asleep", TASKS, 3000000);
     measure_rate(&d, "tasks_10k", few, TASKS);
@@ -367,25 +395,31 @@ static void session(bench *b) {
     open_bench(b);
     uint32_t slot, epoch, ring;
     wr_error err = {0};
-    uint32_t slots[WORKERS_MAX + 2];
+    const uint32_t each = b->takers_each == 0 ? 1 : b->takers_each;
+    uint32_t slots[WORKERS_MAX + 2], slot_count = 0;
     pid_t pids[WORKERS_MAX + 2];
     uint32_t n = 0;
     for (uint32_t k = 0; k <= b->worker_count; k++) { /* the last is the actor */
-        open_slot(b, &slot, &epoch);
-        wr_keeper_assign(b->keeper, slot, b->port[k == b->worker_count ? ACTOR : TASKS]);
-        slots[n] = slot;
+        const bool actor = k == b->worker_count;
+        seat seats[TAKERS_EACH_MAX];
+        const uint32_t count = actor ? 1 : each;
+        for (uint32_t i = 0; i < count; i++) {
+            open_slot(b, &seats[i].slot, &seats[i].epoch);
+            wr_keeper_assign(b->keeper, seats[i].slot, b->port[actor ? ACTOR : TASKS]);
+            slots[slot_count++] = seats[i].slot;
+        }
         pids[n] = fork();
         if (pids[n++] == 0) {
-            worker(b, slot, epoch);
+            worker(b, seats, count);
         }
     }
-    wr_keeper_port_takers(b->keeper, b->port[TASKS], b->worker_count, false);
+    wr_keeper_port_takers(b->keeper, b->port[TASKS], b->worker_count * each, false);
     wr_keeper_port_takers(b->keeper, b->port[ACTOR], 1, false);
     open_slot(b, &slot, &epoch);
     for (int k = 0; k < PORTS; k++) {
         check(wr_keeper_ring_open(b->keeper, b->port[k], slot, &ring, &err), "ring", &err);
     }
-    slots[n] = slot;
+    slots[slot_count++] = slot;
     pids[n] = fork();
     if (pids[n++] == 0) {
         drive(b, slot, epoch);
@@ -401,6 +435,8 @@ static void session(bench *b) {
     }
     for (uint32_t k = 0; k < n; k++) {
         waitpid(pids[k], NULL, 0);
+    }
+    for (uint32_t k = 0; k < slot_count; k++) {
         wr_keeper_slot_dead(b->keeper, slots[k], NULL, NULL);
     }
     for (int k = 0; k < 8; k++) {
@@ -569,19 +605,52 @@ static void cost_by_layer(bench *b) {
     close_bench(b);
 }
 
+static double median_with(bench *b, uint32_t workers, uint32_t takers_each) {
+    b->worker_count = workers;
+    b->takers_each = takers_each;
+    session(b);
+    qsort(b->rates, CONTENTION_RUNS, sizeof *b->rates, compare);
+    return b->rates[CONTENTION_RUNS / 2];
+}
+
+/* All three in each round, so that what else the machine does meets all. */
+static void contention(bench *b) {
+    double few[ROUNDS_MAX], many[ROUNDS_MAX], ratio[ROUNDS_MAX], crowd[ROUNDS_MAX];
+    const uint32_t rounds = b->tiny ? 1 : 9;
+    b->rates = mmap(NULL, CONTENTION_RUNS * sizeof *b->rates, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    require(b->rates != MAP_FAILED, "memory");
+    for (uint32_t r = 0; r < rounds; r++) {
+        few[r] = median_with(b, CONTENTION_FEW, 1);
+        many[r] = median_with(b, CONTENTION_FEW, TAKERS_EACH_MAX);
+        ratio[r] = many[r] / few[r];
+        crowd[r] = median_with(b, CONTENTION_MANY, 1) / few[r];
+    }
+    print_rounds("contention.2_takers", few, rounds, "1/s");
+    print_rounds("contention.64_takers", many, rounds, "1/s");
+    print_rounds("contention.64_over_2", ratio, rounds, "x");
+    print_rounds("contention.64_processes_over_2", crowd, rounds, "x");
+}
+
 int main(int argc, char **argv) {
     bench b = {0};
     uint32_t only = 0;
     for (int k = 1; k < argc; k++) {
         if (strcmp(argv[k], "--tiny") == 0) {
             b.tiny = true;
+        } else if (strcmp(argv[k], "--contention") == 0) {
+            b.contention = true;
         } else if (strcmp(argv[k], "--workers") == 0 && k + 1 < argc) {
             only = (uint32_t)strtoul(argv[++k], NULL, 10);
         } else {
-            die("usage", "pool_bench [--tiny] [--workers N]");
+            die("usage", "pool_bench [--tiny] [--workers N | --contention]");
         }
     }
-    require(only <= WORKERS_MAX, "at most 16 workers");
+    require(only <= WORKERS_MAX, "at most 64 workers");
+    if (b.contention) {
+        contention(&b);
+        return 0;
+    }
     cost_by_layer(&b);
     for (uint32_t workers = only == 0 ? 1 : only; workers <= (only == 0 ? 2 : only); workers++) {
         b.worker_count = workers;

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from page import number, show, write_section
+from page import conditions, loads, number, show, write_section
 
 
 class Row(NamedTuple):
@@ -50,6 +50,7 @@ ROWS = [
 
 
 def main() -> int:
+    load = loads()
     program = pathlib.Path(__file__).with_name("rl_bench.py")
     done = subprocess.run(
         [sys.executable, str(program), *sys.argv[1:]],
@@ -74,7 +75,7 @@ def main() -> int:
     text = "\n".join(lines) + "\n"
     print(text)
     if done.returncode == 0 and not sys.argv[1:]:
-        write_section("rl", "./dev bench rl", text)
+        write_section("rl", conditions("./dev bench rl", load) + "\n" + text)
     return done.returncode
 
 

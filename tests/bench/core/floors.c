@@ -1,10 +1,13 @@
 /* tests/bench/core/floors.c: what the machine itself can do: the physical floor beside every figure.
  *
- * Prints JSON lines: futex round trip (asleep, spinning), memcpy of 100 MB to warm shared pages with one and two threads,
- * and the first touch of fresh shared pages. Argument 1: 1 for a tiny run.
+ * Prints JSON lines: futex round trip (asleep, spinning), memcpy of 100 MB to warm shared pages with one thread and with as
+ * many as a large put uses, and the first touch of fresh shared pages. Argument 1: 1 for a tiny run.
  */
+#include "store/copy.h"
+
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 5 };
+enum { ROUNDS = 9 };
 
 typedef struct ping_pong {
     _Alignas(64) _Atomic uint32_t ping;
@@ -103,20 +106,32 @@ static void *copy_part(void *arg) {
 }
 
 static double copy_gb_per_s(char *to, const char *from, size_t bytes, int threads) {
-    double t = seconds();
-    size_t half = bytes / 2;
-    if (threads == 1) {
-        memcpy(to, from, bytes);
-    } else {
-        copy_job first = {to, from, half}, second = {to + half, from + half, bytes - half};
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, copy_part, &second) != 0) {
+    copy_job jobs[WR_COPY_THREADS_MAX];
+    pthread_t others[WR_COPY_THREADS_MAX];
+    const double t = seconds();
+    for (int k = 0; k < threads; k++) {
+        const size_t begin = bytes / (size_t)threads * (size_t)k;
+        const size_t end = k == threads - 1 ? bytes : bytes / (size_t)threads * ((size_t)k + 1);
+        jobs[k] = (copy_job){to + begin, from + begin, end - begin};
+        if (k > 0 && pthread_create(&others[k], NULL, copy_part, &jobs[k]) != 0) {
             exit(1);
         }
-        copy_part(&first);
-        pthread_join(thread, NULL);
+    }
+    copy_part(&jobs[0]);
+    for (int k = 1; k < threads; k++) {
+        pthread_join(others[k], NULL);
     }
     return (double)bytes / (seconds() - t) / 1e9;
+}
+
+/* As wr_store_copy chooses for 100 MB. */
+static int put_threads(void) {
+    cpu_set_t mine;
+    if (sched_getaffinity(0, sizeof mine, &mine) != 0) {
+        return 1;
+    }
+    const int n = CPU_COUNT(&mine);
+    return n > WR_COPY_THREADS_MAX ? WR_COPY_THREADS_MAX : n;
 }
 
 static char *shared_pages(size_t bytes) {
@@ -133,7 +148,7 @@ static char *shared_pages(size_t bytes) {
 }
 
 static void copies(size_t bytes) {
-    double values[ROUNDS];
+    double values[ROUNDS], many[ROUNDS], threads = put_threads();
     char *from = malloc(bytes);
     if (from == NULL) {
         exit(1);
@@ -141,12 +156,13 @@ static void copies(size_t bytes) {
     memset(from, 1, bytes);
     char *to = shared_pages(bytes);
     memset(to, 2, bytes);
-    for (int threads = 1; threads <= 2; threads++) {
-        for (int r = 0; r < ROUNDS; r++) {
-            values[r] = copy_gb_per_s(to, from, bytes, threads);
-        }
-        report(threads == 1 ? "memcpy_warm_1_thread" : "memcpy_warm_2_threads", values, ROUNDS, "GB/s");
+    for (int r = 0; r < ROUNDS; r++) {
+        values[r] = copy_gb_per_s(to, from, bytes, 1);
+        many[r] = copy_gb_per_s(to, from, bytes, (int)threads);
     }
+    report("memcpy_warm_1_thread", values, ROUNDS, "GB/s");
+    report("memcpy_warm_put_threads", many, ROUNDS, "GB/s");
+    report("put_threads", &threads, 1, "threads");
     munmap(to, bytes);
     for (int r = 0; r < ROUNDS; r++) {
         to = shared_pages(bytes);

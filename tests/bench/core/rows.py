@@ -1,7 +1,8 @@
 """The rows of the table: what each is called, and what it has to reach.
 
 ``must`` is what a release has to reach, ``goal`` what we are after; ``more`` says whether more is
-better. ``floor`` names the physical floor that stands beside the row.
+better. ``floor`` names the physical floor that stands beside the row. ``MACHINE``: every floor, in a
+table of its own.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ ROWS = [
         None,
         None,
         True,
-        "floor.memcpy_warm_1_thread",
+        "floor.memcpy_warm_put_threads",
     ),
     Row(
         "objects.put_100MB.first",
@@ -99,19 +100,45 @@ ROWS = [
         floor="floor.exec_python_numpy",
     ),
     Row("startup.shutdown", "shutdown, until all processes are gone", "s", 0.2, 0.05),
+    Row("startup.installed", "installed size of the package alone", "MB", 60, 25),
     Row("startup.idle_pss", "idle cluster without the driver, PSS", "MiB", 80, 40),
     Row("startup.idle_processes", "idle cluster, processes", "count", 6, 5),
     Row("startup.idle_threads", "idle cluster, threads", "count", 40, 25),
     Row("startup.idle_cpu", "idle cluster, CPU of one core", "%", 0.3, 0.1),
     Row("pending.bytes", "pending task, bytes in all processes", "B", 500, 200),
     Row("pending.submit_rate", "submit rate of 100,000 pending", "1/s", 1e6, 5e6, True),
+    Row(
+        "contention.64_over_2",
+        "64 takers on one queue, over the tasks/s of 2",
+        "×",
+        1,
+        None,
+        True,
+    ),
+    Row("contention.64_processes_over_2", "the same, each a process", "×", None, None, True),
     Row("tasks.exception.p50", "exception from a task, p50", "us", 60, 25),
     Row("failure.worker_exit_to_result", "worker exits: to the retried result", "ms", 30, 5),
     Row("failure.actor_kill_to_answer", "actor killed: to the next answer", "ms", 30, 10),
 ]
 
+MACHINE = [
+    ("floor.round_trip_spinning", "round trip of two processes, both spin"),
+    ("floor.futex_round_trip_asleep", "futex round trip, both asleep"),
+    ("floor.memcpy_warm_1_thread", "memcpy of 100 MB to warm shared pages, one thread"),
+    ("floor.memcpy_warm_put_threads", "the same with as many threads as a put uses"),
+    ("floor.put_threads", "their number"),
+    ("floor.memcpy_fresh_pages", "memcpy of 100 MB to fresh shared pages"),
+    ("floor.python_call", "a Python call"),
+    ("floor.pickle_dumps_tuple", "pickle.dumps of a tuple of four"),
+    ("floor.pickle_loads_tuple", "pickle.loads of it"),
+    ("floor.cloudpickle_dumps_tuple", "cloudpickle.dumps of it"),
+    ("floor.fork_to_ready", "fork of a small interpreter, until it answers"),
+    ("floor.exec_python", "start of an interpreter (fork, exec, ready)"),
+    ("floor.exec_python_numpy", "the same with `import numpy`"),
+]
+
 # Rows whose "must" is a share of a floor measured in the same run.
 RELATIVE_MUST = {
-    "objects.put_100MB.warm": ("floor.memcpy_warm_1_thread", 0.9),
+    "objects.put_100MB.warm": ("floor.memcpy_warm_put_threads", 0.9),
     "objects.put_100MB.first": ("floor.memcpy_fresh_pages", 0.9),
 }
