@@ -256,6 +256,22 @@ def test_wait_wrong_arguments():
         ray.wait([ref], timeout=-1)
 
 
+def test_wait_tells_duplicates_from_the_returns_of_one_task():
+    @ray.remote(num_returns=3)
+    def three():
+        return 1, 2, 3
+
+    refs = list(three.remote()) + [ray.put(k) for k in range(3000)]
+    ready, rest = ray.wait(refs, num_returns=len(refs), timeout=30)
+    assert ready == refs and rest == []
+    for twice in (refs[0], refs[1], refs[-1]):
+        with pytest.raises(ValueError):
+            ray.wait([*refs, twice])
+    copy = ray.get(ray.put([refs[5]]))[0]  # another Python object for the same ref
+    with pytest.raises(ValueError):
+        ray.wait([*refs, copy])
+
+
 def test_wait_fetch_local():
     ref = ray.put(1)
     assert ray.wait([ref], fetch_local=False) == ([ref], [])
