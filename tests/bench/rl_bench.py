@@ -193,7 +193,8 @@ def _solve(
     seconds, env_steps, unsolved = [], [], []
     for seed in seeds:
         algo = make(runners).debugging(seed=seed).build_algo()
-        algo.worker_pids()  # the actors are up
+        pids = algo.worker_pids()["env_runners"]  # the actors are up
+        assert len(set(pids)) == runners and os.getpid() not in pids
         started = time.perf_counter()
         while True:
             result = algo.train()["env_runners"]
@@ -308,6 +309,39 @@ def memory(run: Run) -> Iterator[dict[str, Any]]:
             algo.stop()
 
     yield run.measure("memory_pss", "MiB", once, "driver, runners, idle workers, daemons", repeat=1)
+
+
+@bench
+def weights(run: Run) -> Iterator[dict[str, Any]]:
+    """10 MB of weights from the driver to two runners: put, and until both have them."""
+    import whipray as ray
+
+    if not ray.is_initialized():
+        ray.init(num_cpus=2)
+
+    @ray.remote(num_cpus=0)
+    class Reader:
+        def take(self, weights: np.ndarray) -> tuple[int, int, float, float]:
+            return os.getpid(), weights.size, float(weights[0]), float(weights[-1])
+
+    readers = [Reader.remote() for _ in range(2)]
+    new = np.zeros(run.size(2_500_000, 2_500), np.float32)
+
+    def once() -> float:
+        new[0] += 1
+        new[-1] += 2
+        started = time.perf_counter()
+        ref = ray.put(new)
+        answers = ray.get([reader.take.remote(ref) for reader in readers])
+        taken = time.perf_counter() - started
+        assert {answer[1:] for answer in answers} == {(new.size, new[0], new[-1])}
+        assert len({os.getpid()} | {answer[0] for answer in answers}) == 3
+        return taken * 1e3
+
+    for _ in range(3):
+        once()  # warm pages
+    yield run.measure("weights_10MB", "ms", once, "put, and a call of each runner", repeat=25)
+    ray.shutdown()
 
 
 def main() -> int:

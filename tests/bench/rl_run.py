@@ -44,6 +44,7 @@ ROWS = [
     Row("time_to_475_loop_quickest", "the same, 32 units", None, None, False),
     Row("time_to_475_actors_quick", "to a mean return of 475, as actors, s", 0.25, 0.05, False),
     Row("time_to_475_actors_quickest", "the same, 32 units", None, None, False),
+    Row("weights_10MB", "10 MB of weights to two runners, ms", 3, 1, False),
     Row("command_to_solved", "from the command to solved, s", 1.5, 0.4, False),
     Row("memory_pss", "memory of the run, all processes, MiB", 200, 100, False),
 ]
