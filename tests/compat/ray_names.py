@@ -563,6 +563,37 @@ JOB_STOP_WAIT_TIME_S JOB_START_TIMEOUT_SECONDS ENABLE_UV_RUN_RUNTIME_ENV
 ENABLE_ZERO_COPY_TORCH_TENSORS allow_out_of_band_object_ref_serialization RUNTIME_ENV_PLUGINS
 DEBUG_POST_MORTEM AUTH_MODE AUTH_TOKEN AUTH_TOKEN_PATH USE_TLS
 EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES ACCEL_ENV_VAR_OVERRIDE_ON_ZERO
+TLS_SERVER_CERT TLS_SERVER_KEY TLS_CA_CERT memory_usage_threshold memory_monitor_refresh_ms
+task_oom_retries min_memory_free_bytes object_spilling_threshold min_spilling_size
+object_spilling_config object_spilling_directory local_fs_capacity_threshold
+DEFAULT_OBJECT_STORE_MEMORY_PROPORTION OBJECT_STORE_ALLOW_SLOW_STORAGE preallocate_plasma_memory
+max_direct_call_object_size task_rpc_inlined_bytes_limit max_lineage_bytes
+fetch_fail_timeout_milliseconds fetch_warn_timeout_milliseconds object_manager_default_chunk_size
+health_check_initial_delay_ms health_check_period_ms health_check_timeout_ms
+health_check_failure_threshold gcs_rpc_server_reconnect_timeout_s
+gcs_server_request_timeout_seconds num_workers_soft_limit worker_register_timeout_seconds
+idle_worker_killing_time_threshold_ms worker_niceness kill_child_processes_on_worker_exit
+prestart_worker_first_driver preload_python_modules task_events_report_interval_ms
+task_events_max_num_task_in_gcs enable_timeline record_ref_creation_sites
+record_task_actor_creation_sites metrics_report_interval_ms gcs_storage REDIS_ADDRESS
+gcs_storage_path rdt_fetch_fail_timeout_milliseconds CGRAPH_get_timeout CGRAPH_submit_timeout
+scheduler_spread_threshold scheduler_avoid_gpu_nodes locality_aware_leasing_enabled
+worker_lease_timeout_milliseconds predefined_unit_instance_resources
+max_pending_lease_requests_per_scheduling_category testing_rpc_failure testing_asio_delay_us
+DEBUG PROFILING GRAFANA_HOST PROMETHEUS_HOST DISABLE_DOCKER_CPU_WARNING
+USE_MULTIPROCESSING_CPU_COUNT
+"""
+
+START_OPTIONS = """
+--head --address --port --num-cpus --num-gpus --resources --labels --labels-file --memory
+--object-store-memory --node-ip-address --node-name --dashboard-host --dashboard-port
+--include-dashboard --temp-dir --block --metrics-export-port --object-spilling-directory
+--system-config --node-manager-port --object-manager-port --min-worker-port --max-worker-port
+--worker-port-list --ray-client-server-port --dashboard-agent-listen-port
+--dashboard-agent-grpc-port --runtime-env-agent-port --redis-username --redis-password
+--plasma-directory --no-monitor --enable-resource-isolation --cgroup-path --system-reserved-cpu
+--system-reserved-memory --disable-usage-stats --enable-object-reconstruction
+--tracing-startup-hook
 """
 
 

@@ -30,6 +30,7 @@ def cli(short_path):
         )
 
     run.env = env
+    run.command = command
     yield run
     run("stop", "--force")
 
@@ -126,3 +127,47 @@ def test_start_with_resources(cli, program):
         env=cli.env,
     )
     assert "HAS 1.0 3.0 2.0" in found.stdout
+
+
+def test_start_with_what_describes_the_node(cli, program, short_path):
+    labels = short_path / "labels.yaml"
+    labels.write_text('"zone": "east"\n')
+    done = cli(
+        "start",
+        "--head",
+        "--num-cpus=1",
+        f"--port={free_port()}",
+        "--labels=rack=r1",
+        f"--labels-file={labels}",
+        "--memory=1000000000",
+        "--object-store-memory=200000000",
+        "--node-name=head node",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = program(
+        """
+        import ray
+        ray.init(address="auto")
+        node = ray.nodes()[0]
+        print("LABELS", node["Labels"]["rack"], node["Labels"]["zone"])
+        print("MEMORY", node["Resources"]["memory"])
+        print("STORE", 190_000_000 < node["Resources"]["object_store_memory"] <= 200_000_000)
+        print("NODE", node["NodeName"])
+        """,
+        env=cli.env,
+    )
+    assert "LABELS r1 east" in done.stdout
+    assert "MEMORY 1000000000.0" in done.stdout and "STORE True" in done.stdout
+    assert "NODE head node" in done.stdout
+
+
+def test_start_block_stays_until_the_cluster_ends(cli):
+    command = [*cli.command, "start", "--head", "--num-cpus=1", f"--port={free_port()}", "--block"]
+    with subprocess.Popen(command, env=cli.env, stdout=subprocess.PIPE, text=True) as blocked:
+        lines = iter(blocked.stdout.readline, "")
+        assert any("stop" in line or "block" in line for line in lines)
+        assert blocked.poll() is None
+        assert cli("stop").returncode == 0
+        for _ in lines:
+            pass
+        blocked.wait(60)

@@ -133,6 +133,14 @@ def expected_rows():
         yield "21", name, STATES
 
 
+def test_every_option_of_start_has_its_row():
+    section = PAGE.read_text(encoding="utf-8").partition("## 20. ")[2].partition("\n## ")[0]
+    listed = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `start")]
+    listed += [line.split(" | ")[0] for line in section.splitlines() if "`whipray start" in line]
+    named = set(re.findall(r"--[a-z-]+", " ".join(listed)))
+    assert set(ray_names.START_OPTIONS.split()) - named == set()
+
+
 def test_every_name_has_its_row():
     page = words_by_section()
     missing = []
