@@ -103,6 +103,10 @@ void wr_proc_on_wait(wr_proc *proc, bool (*on_wait)(void *arg), void *arg) {
     proc->on_wait_arg = arg;
 }
 
+void wr_proc_waited(wr_proc *proc, uint64_t waited_ns) {
+    proc->waited_ns = waited_ns;
+}
+
 void wr_proc_patience(wr_proc *proc, uint64_t patience_ns) {
     proc->patience_ns = patience_ns;
 }
@@ -254,8 +258,8 @@ void wr_proc_poll(wr_proc *p) {
 /* ---- Waiting for room ---- */
 
 void wr_room_wait_begin(wr_proc *p, wr_room_wait *wait) {
-    wait->began_ns = wr_clock_ns();
-    wait->called_ns = 0;
+    wait->began_ns = wr_clock_ns() - p->waited_ns;
+    wait->rang_ns = 0;
     wait->bell = WR_LOAD_SEQ(&p->slot->bell);
 }
 
@@ -265,12 +269,12 @@ wr_status wr_room_wait_turn(wr_proc *p, wr_room_wait *wait, wr_error *err) {
     }
     WR_TRY(wr_proc_usable(p, err));
     uint64_t now = wr_clock_ns();
-    if (now - wait->called_ns >= WR_SLEEP_MAX_NS) { /* at once, too */
-        bool first = wait->called_ns == 0;
-        wait->called_ns = now;
-        if (p->on_wait != NULL && !p->on_wait(p->on_wait_arg)) {
-            return WR_FAIL(err, WR_E_INTERRUPTED, "interrupted while waiting for room in the object store");
-        }
+    if (p->on_wait != NULL && !p->on_wait(p->on_wait_arg)) {
+        return WR_FAIL(err, WR_E_INTERRUPTED, "interrupted while waiting for room in the object store");
+    }
+    if (now - wait->rang_ns >= WR_SLEEP_MAX_NS) { /* at once, too */
+        bool first = wait->rang_ns == 0;
+        wait->rang_ns = now;
         wr_bell_ring(&p->pool->header->bell);
         if (first && p->on_wait != NULL) {
             return WR_OK;

@@ -23,9 +23,11 @@ void wr_proc_detach(wr_proc *proc); /* frees private memory, no pool operation; 
 void wr_proc_forked(wr_proc *proc); /* in a forked child: every later call is a no-op or STATE */
 uint32_t wr_proc_slot(const wr_proc *proc);
 uint32_t wr_proc_epoch(const wr_proc *proc);
-/* Called at once and then every 100 ms while a [books] function waits for room; returns false to give up (a
- * signal). May be NULL. */
+/* Called at once, once more before the first sleep, and then every 2 ms or sooner while a [books] function waits for
+ * room; returns false to give up (a signal, or to wait elsewhere). May be NULL. */
 void wr_proc_on_wait(wr_proc *proc, bool (*on_wait)(void *arg), void *arg);
+/* The next waits for room are continued ones: this long counts against their patience already. 0: new ones. */
+void wr_proc_waited(wr_proc *proc, uint64_t waited_ns);
 /* How long a [books] function waits for room before OBJECT_STORE_FULL; 10 s unless set. on_wait's false:
  * INTERRUPTED. */
 void wr_proc_patience(wr_proc *proc, uint64_t patience_ns);

@@ -88,6 +88,7 @@ struct wr_proc {
 
     bool (*on_wait)(void *arg);
     void *on_wait_arg;
+    uint64_t waited_ns; /* by the present caller, before this call */
     uint64_t patience_ns, quiet_after_ns;
     wr_result gone; /* what a task gets whose port was closed meanwhile */
 
@@ -105,7 +106,7 @@ void wr_proc_grants(wr_proc *proc);
 wr_status wr_proc_cell_refill(wr_proc *proc, wr_error *err);
 /* Waiting for the raylet's answer: one turn sleeps at most 2 ms on the own bell. OK: look again. */
 typedef struct wr_room_wait {
-    uint64_t began_ns, called_ns;
+    uint64_t began_ns, rang_ns;
     uint32_t bell;
 } wr_room_wait;
 void wr_room_wait_begin(wr_proc *proc, wr_room_wait *wait);

@@ -150,6 +150,12 @@ void wr_client_on_wait(wr_client *client, bool (*on_wait)(void *arg), void *arg)
     client->on_wait_arg = arg;
 }
 
+void wr_client_waited(wr_client *client, uint64_t waited_ns) {
+    if (client->proc != NULL) {
+        wr_proc_waited(client->proc, waited_ns);
+    }
+}
+
 /* ---- Opening ---- */
 
 static wr_status hello_send(const wr_client_opts *opts, wr_frame_conn *conn, uint64_t deadline_ns,

@@ -106,9 +106,13 @@ WR_API void wr_client_close(wr_client *client);
  * and views stay readable (but not unchanged: their memory may get another owner) until wr_client_close. */
 WR_API void wr_client_leave(wr_client *client);
 WR_API void wr_client_forked(wr_client *client);
-/* [books] Called every 100 ms while a function with books waits for room, under the caller's lock; false
- * gives up: the function then fails with INTERRUPTED. NULL: none. */
+/* [books] Called while a function with books waits for room, under the caller's lock: twice before the first
+ * sleep, then every 2 ms or sooner. false gives up: the function then fails with INTERRUPTED, and may be called again
+ * once the caller has let others at its lock. NULL: none. */
 WR_API void wr_client_on_wait(wr_client *client, bool (*on_wait)(void *arg), void *arg);
+/* [books] The next calls go on with a wait that on_wait gave up: waited_ns of their 10 s are over. 0: they are
+ * new ones. */
+WR_API void wr_client_waited(wr_client *client, uint64_t waited_ns);
 
 /* The packed record that answered "hello" (slot, epoch, job, node_id, worker_id, session_dir, ...); lent
  * while the client is open. */
@@ -130,7 +134,7 @@ WR_API wr_status wr_client_why(const wr_client *client, wr_error *err);
 
 /* ---- Objects ------------------------------------------------------------------------------------------ */
 
-/* [books] Stores a value. May wait up to 10 s for room (it calls `on_wait`, if set, every 100 ms: see
+/* [books] Stores a value. May wait up to 10 s for room (it calls `on_wait`, if set, meanwhile: see
  * wr_client_on_wait). Fails: OBJECT_STORE_FULL (the text has the figures), RAYLET_DIED, STATE, INVALID. */
 WR_API WR_MUST_USE wr_status wr_put(wr_client *client, const wr_value *value, wr_ref *out, wr_error *err);
 /* The same for a value of another kind (WR_KIND_ERROR: an object that raises). */

@@ -73,7 +73,16 @@ static PyObject *submit_call(const wr_call *call, int32_t num_returns) {
     wr_ref handle = 0;
     wr_error error;
     error.status = WR_OK; /* the rest is filled only by a failure */
-    if (WR_UNLIKELY(wr_submit(wr_py.client, call, &handle, &error) != WR_OK)) {
+    wr_status status;
+    wr_py_room room = {0};
+    do {
+        wr_py_room_begin(&room);
+        status = wr_submit(wr_py.client, call, &handle, &error);
+    } while (wr_py_room_again(&room, status));
+    if (WR_UNLIKELY(status != WR_OK)) {
+        if (status == WR_E_INTERRUPTED) {
+            return NULL;
+        }
         return error.status == WR_E_ACTOR_DIED ? dead_port(call, num_returns, &error) : wr_py_raise(&error);
     }
     if (wr_py.works &&

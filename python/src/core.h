@@ -69,8 +69,25 @@ PyObject *wr_py_hook_call(wr_py_hook_name name, PyObject *first, PyObject *secon
 
 /* ---- The session (session.c) ---- */
 
+/* A call of the core that may wait for room in the store. The core gives up after 2 ms; the thread then sleeps
+ * without the GIL, so that others can drop what fills the store, and calls again:
+ *
+ *   wr_py_room room = {0};
+ *   do {
+ *       wr_py_room_begin(&room);
+ *       status = wr_put(...);
+ *   } while (wr_py_room_again(&room, status));
+ *
+ * Afterwards INTERRUPTED means an exception: a signal's handler raised, or the session has ended. */
+typedef struct wr_py_room {
+    uint64_t began_ns; /* of the wait; 0: there was none yet */
+    uint64_t sleep_ns;
+    uint32_t looks; /* by this call of the core */
+} wr_py_room;
+
 typedef struct wr_py_core {
     wr_client *client;     /* NULL: no session */
+    wr_py_room *room;      /* of the call under way, NULL: it is not made again */
     uint32_t session;      /* of the client; 0: none */
     uint32_t sessions;     /* begun so far */
     uint32_t views;        /* live buffers over the pool, which keep it mapped */
@@ -84,6 +101,18 @@ typedef struct wr_py_core {
 } wr_py_core;
 extern wr_py_core wr_py;
 
+bool wr_py_room_later(wr_py_room *room); /* the slow half of wr_py_room_again */
+static inline void wr_py_room_begin(wr_py_room *room) {
+    wr_py.room = room;
+}
+static inline bool wr_py_room_again(wr_py_room *room, wr_status status) {
+    wr_py.room = NULL;
+    if (WR_UNLIKELY(room->began_ns != 0)) {
+        wr_client_waited(wr_py.client, 0);
+        return status == WR_E_INTERRUPTED && wr_py_room_later(room);
+    }
+    return false;
+}
 /* The client; makes one by hook auto_init. NULL with an exception. */
 wr_client *wr_py_client(void);
 /* A thread that keeps the books of this session in order while the program does something else; once. */

@@ -359,10 +359,15 @@ static int put_argument(wr_py_sink *sink, wr_py_mark mark) {
     };
     wr_error error = {0};
     wr_ref handle = 0;
-    const wr_status status = wr_put(wr_py.client, &value, &handle, &error);
+    wr_status status;
+    wr_py_room room = {0};
+    do {
+        wr_py_room_begin(&room);
+        status = wr_put(wr_py.client, &value, &handle, &error);
+    } while (wr_py_room_again(&room, status));
     *stream = before;
     if (status != WR_OK) {
-        if (!PyErr_Occurred()) {
+        if (status != WR_E_INTERRUPTED) {
             (void)wr_py_raise(&error);
         }
         return -1;

@@ -10,10 +10,14 @@ static PyObject *store(wr_py_sink *sink, wr_kind kind) {
     wr_ref handle = 0;
     wr_error error;
     error.status = WR_OK; /* the rest is filled only by a failure */
-    if (WR_UNLIKELY(wr_put_kind(wr_py.client, kind, &value, &handle, &error) != WR_OK)) {
-        return PyErr_Occurred()
-                   ? NULL
-                   : wr_py_raise(&error); /* a signal's handler may have raised while it waited for room */
+    wr_status status;
+    wr_py_room room = {0};
+    do {
+        wr_py_room_begin(&room);
+        status = wr_put_kind(wr_py.client, kind, &value, &handle, &error);
+    } while (wr_py_room_again(&room, status));
+    if (WR_UNLIKELY(status != WR_OK)) {
+        return status == WR_E_INTERRUPTED ? NULL : wr_py_raise(&error);
     }
     return wr_py_ref_new(handle, 0);
 }

@@ -153,11 +153,40 @@ wr_client *wr_py_client(void) {
     return wr_py.client;
 }
 
-/* Called by the core worker every 100 ms while it waits for room, with the GIL held throughout: another
- * thread must not enter the books meanwhile. */
+enum { ROOM_SLEEP_NS = 500000, ROOM_SLEEP_MAX_NS = 8000000, ROOM_LOOKS = 2 };
+
+/* Called by the core worker while it waits for room, with the GIL held throughout: another thread must not enter
+ * the books meanwhile. Who can call again leaves them, once the raylet had its 2 ms to answer. */
 static bool on_wait(void *arg) {
     (void)arg;
-    return PyErr_CheckSignals() == 0;
+    wr_py_room *room = wr_py.room;
+    if (room == NULL) {
+        return PyErr_CheckSignals() == 0;
+    }
+    if (room->began_ns == 0) {
+        room->began_ns = wr_py_now_ns();
+    }
+    return room->looks++ < ROOM_LOOKS;
+}
+
+bool wr_py_room_later(wr_py_room *room) {
+    room->looks = 0;
+    room->sleep_ns = room->sleep_ns == 0                      ? ROOM_SLEEP_NS
+                     : room->sleep_ns * 2 < ROOM_SLEEP_MAX_NS ? room->sleep_ns * 2
+                                                              : ROOM_SLEEP_MAX_NS;
+    const struct timespec t = {0, (long)room->sleep_ns};
+    wr_py_look look;
+    wr_py_look_begin(&look, wr_py.client);
+    nanosleep(&t, NULL);
+    if (wr_py_look_end(&look) != 0 || PyErr_CheckSignals() != 0) {
+        return false;
+    }
+    if (WR_UNLIKELY(wr_py.client == NULL)) { /* a signal's handler ended the session */
+        raise_ended();
+        return false;
+    }
+    wr_client_waited(wr_py.client, wr_py_now_ns() - room->began_ns);
+    return true;
 }
 
 /* ---- The ticker: what a program that computes or sleeps must not leave lying ----

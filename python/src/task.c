@@ -251,7 +251,13 @@ static int store_items(wr_py_task *t, wr_kind kind, PyObject *const *items, uint
         status = -1;
     }
     if (status == 0) {
-        status = wr_task_result(wr_py.client, &t->task, kind, values, count, error) == WR_OK ? 0 : 1;
+        wr_status stored;
+        wr_py_room room = {0};
+        do {
+            wr_py_room_begin(&room);
+            stored = wr_task_result(wr_py.client, &t->task, kind, values, count, error);
+        } while (wr_py_room_again(&room, stored));
+        status = stored == WR_OK ? 0 : stored == WR_E_INTERRUPTED ? -1 : 1;
     }
     for (uint32_t k = 0; sinks != NULL && k < count; k++) {
         wr_py_sink_give(sinks[k]);

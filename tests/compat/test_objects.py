@@ -294,6 +294,85 @@ def test_task_results_outlive_their_worker():
     assert ray.get(identity.remote(ref))[-1] == 99_999
 
 
+FULL_STORE = """
+    import os
+    import signal
+    import threading
+    import time
+
+    import numpy as np
+    import ray
+
+    def big():
+        return np.ones(60 << 20, dtype=np.uint8)
+
+    def after_200_ms(begun, act):
+        begun.wait()
+        for _ in range(20):
+            time.sleep(0.01)
+        act()
+
+    ray.init(num_cpus=1, object_store_memory=100 << 20, include_dashboard=False)
+"""
+
+
+def test_other_threads_run_while_a_put_waits_for_room(program):
+    done = program(
+        FULL_STORE
+        + """
+    held, begun = [ray.put(big())], threading.Event()
+    threading.Thread(target=after_200_ms, args=(begun, held.clear)).start()
+    begun.set()
+    print("SUM", ray.get(ray.put(big())).sum() >> 20)
+    """
+    )
+    assert "SUM 60" in done.stdout
+
+
+@pytest.mark.differs("on Ray the put is spilled instead")
+def test_interrupted_while_a_put_waits_for_room(program):
+    done = program(
+        FULL_STORE
+        + """
+    held, begun = [ray.put(big())], threading.Event()
+    interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=after_200_ms, args=(begun, interrupt)).start()
+    try:
+        begun.set()
+        ray.put(big())
+    except KeyboardInterrupt:
+        print("INTERRUPTED")
+    held.clear()
+    print("SUM", ray.get(ray.put(big())).sum() >> 20)
+    """
+    )
+    assert "INTERRUPTED" in done.stdout and "SUM 60" in done.stdout
+
+
+def test_other_threads_run_while_a_result_waits_for_room(program):
+    done = program(
+        FULL_STORE
+        + """
+    @ray.remote(num_cpus=0, max_concurrency=2)
+    class Holder:
+        def __init__(self):
+            self.held, self.begun = [ray.put(big())], threading.Event()
+
+        def make(self):
+            self.begun.set()
+            return big()
+
+        def drop(self):
+            after_200_ms(self.begun, self.held.clear)
+
+    holder = Holder.remote()
+    made, dropped = holder.make.remote(), holder.drop.remote()
+    print("SUM", ray.get(made).sum() >> 20, ray.get(dropped))
+    """
+    )
+    assert "SUM 60 None" in done.stdout
+
+
 @pytest.mark.differs("on Ray the put is spilled instead")
 def test_store_full(program):
     done = program(
