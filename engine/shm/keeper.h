@@ -72,10 +72,10 @@ WR_MUST_USE wr_status wr_keeper_port_open(wr_keeper *keeper, bool actor, uint16_
  * Fails: LIMIT, INVALID. */
 WR_MUST_USE wr_status wr_keeper_ring_open(wr_keeper *keeper, uint16_t port, uint32_t slot, uint32_t *out,
                                           wr_error *err);
-/* takers: how many workers are assigned (a hint for batching). While it is 0, or with `hungry` (more work than sleepers would get
- * another worker), the first submitter that finds no sleeper rings the raylet's bell; wr_keeper_pass arms that
- * again. So: pass,
- * then look at wr_keeper_port_info. */
+/* takers: how many workers are assigned (a hint for batching). With `hungry` (at first, and while more work would get another
+ * worker, or is what the raylet waits for) the first submitter that finds no sleeper rings the raylet's bell; wr_keeper_pass
+ * arms that again. So: pass, then look at wr_keeper_port_info. Hungry anew and no takers: rings the bell itself, for that
+ * look. */
 void wr_keeper_port_takers(wr_keeper *keeper, uint16_t port, uint32_t takers, bool hungry);
 void wr_keeper_port_state(wr_keeper *keeper, uint16_t port, wr_port_state state, wr_handle cause);
 /* Before a new incarnation of an actor takes: heads go back to the oldest call that is not done. */

@@ -122,10 +122,13 @@ void wr_keeper_port_takers(wr_keeper *k, uint16_t n, uint32_t takers, bool hungr
     if (!is_open(k, n)) {
         return;
     }
-    k->ports[n].takers = takers;
+    const bool woken = hungry && !k->ports[n].hungry && takers == 0;
     k->ports[n].hungry = hungry;
     WR_STORE(&k->pool->ports[n].takers, takers);
-    WR_STORE_SEQ(&k->pool->ports[n].hungry, hungry || (takers == 0 && !k->ports[n].actor) ? 1 : 0);
+    WR_STORE_SEQ(&k->pool->ports[n].hungry, hungry ? 1 : 0);
+    if (woken) { /* this pass has looked at the tails already, and nobody else does */
+        wr_bell_ring(&k->pool->header->bell);
+    }
 }
 
 void wr_keeper_port_state(wr_keeper *k, uint16_t n, wr_port_state state, wr_handle cause) {
@@ -331,7 +334,7 @@ void wr_keeper_tend_ports(wr_keeper *k) {
             continue;
         }
         wr_port *shared = &k->pool->ports[n];
-        bool wants = port->hungry || (port->takers == 0 && !port->actor) || port->failing;
+        bool wants = port->hungry || port->failing;
         if (wants && WR_LOAD_RELAXED(&shared->hungry) == 0) {
             WR_STORE_SEQ(&shared->hungry, 1); /* before the looks at tails: what came before is seen there */
         }

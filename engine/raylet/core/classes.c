@@ -160,7 +160,8 @@ static uint64_t hunger(const wr_raylet_core *core, const core_class *c) {
 
 void core_takers(wr_raylet_core *core, core_class *c) {
     uint32_t takers = c->workers - c->blocked;
-    bool hungry = !c->failed && (takers == 0 || core_room(core, &c->cls));
+    /* Without takers and without room for one, one ready task is all there is to know. */
+    bool hungry = !c->failed && ((takers == 0 && c->ready == 0) || core_room(core, &c->cls));
     if (takers == c->takers_told && hungry == c->hungry_told) {
         return;
     }

@@ -248,6 +248,25 @@ TEST_F(Keeper, AHungryPortRingsTheRayletOnceUntilItIsArmedAgain) {
     EXPECT_EQ("", node.AtRest(All()));
 }
 
+TEST_F(Keeper, APortThatIsHungryAnewRingsForALookAtWhatCameMeanwhile) {
+    uint16_t p = node.Port();
+    wr_keeper_port_takers(node.keeper, p, 0, false); // no room for a taker, and work waits already
+    node.Pass(1);
+    uint32_t seen = wr_pool_bell_read(node.pool);
+    node.Ring(p, *a);
+    wr_handle h = a->Submit(p, 0, 1);
+    EXPECT_EQ(seen, wr_pool_bell_read(node.pool));
+    wr_keeper_port_takers(node.keeper, p, 0, true);
+    EXPECT_NE(seen, wr_pool_bell_read(node.pool));
+    seen = wr_pool_bell_read(node.pool);
+    wr_keeper_port_takers(node.keeper, p, 0, true);
+    EXPECT_EQ(seen, wr_pool_bell_read(node.pool));
+    node.Assign(p, *b);
+    b->Work();
+    a->Unref(h);
+    EXPECT_EQ("", node.AtRest(All()));
+}
+
 // ---- The reaper ----
 
 TEST_F(Keeper, ATaskOfADeadWorkerRunsAgainWithinItsRetries) {

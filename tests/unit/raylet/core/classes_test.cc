@@ -41,6 +41,29 @@ TEST(Classes, NoMoreIsAssignedThanTheNodeHas) {
     EXPECT_EQ(2u, n->WorkersOf(x).size()) << "0.4 of x fits twice";
 }
 
+TEST(Classes, OneThatCanGetNoWorkerIsNotHungryForMoreOfWhatItWaitsFor) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=1");
+    uint32_t job = n->Job();
+    uint16_t first = n->Class(job, "CPU=1"), second = n->Class(job, "CPU=0.5");
+    n->Queue(first, 1);
+    ASSERT_EQ(1u, n->WorkersOf(first).size());
+    n->busy[n->WorkersOf(first)[0]] = WR_RUNNING;
+    n->Tick();
+    const auto hungry = [&] {
+        const sim::Cmd *last = nullptr;
+        for (const sim::Cmd &cmd : n->log) {
+            last = cmd.type == WR_CMD_TAKERS && cmd.port == second ? &cmd : last;
+        }
+        return last != nullptr && last->flag;
+    };
+    EXPECT_TRUE(hungry()) << "the first task is news";
+    n->Queue(second, 1);
+    EXPECT_FALSE(hungry()) << "a second one is not";
+    n->Queue(second, 0);
+    EXPECT_TRUE(hungry());
+}
+
 TEST(Classes, AWorkerComesForWhatABusyOneHasReserved) {
     sim::Cluster c;
     Node *n = c.Add("CPU=2");
