@@ -360,18 +360,11 @@ const uint8_t *wr_client_welcome(const wr_client *client, uint64_t *out_bytes) {
 /* ---- Control calls ---- */
 
 /* By whom call_begin let in. *out_answered: the status is the raylet's own, not the connection's. */
-static wr_status exchange(wr_client *client, const char *op, const uint8_t *request, uint32_t request_bytes,
-                          uint64_t deadline_ns, wr_record *out, bool *out_answered, wr_error *err) {
-    const uint64_t id = client->next_request++;
-    wr_status status =
-        wr_frame_send(client->conn, WR_FRAME_REQUEST, id, request, request_bytes, -1, deadline_ns, err);
-    if (status == WR_E_TIMEOUT) {
-        mark(client, CLIENT_DEAD); /* a part of the frame may have gone: nothing can follow it */
-    }
-    WR_TRY(status);
+static wr_status answer(wr_client *client, const char *op, uint64_t id, uint64_t until_ns, wr_record *out,
+                        bool *out_answered, wr_error *err) {
     wr_frame frame;
     do { /* answers to calls that timed out are passed over; an error for request 0 is about the connection */
-        WR_TRY(wr_frame_receive(client->conn, deadline_ns, &frame, err));
+        WR_TRY(wr_frame_receive(client->conn, until_ns, &frame, err));
     } while (frame.request != id && frame.request != 0);
     if (frame.type == WR_FRAME_ERROR) {
         *out_answered = frame.request == id;
@@ -408,20 +401,51 @@ static void call_end(wr_client *client) {
     pthread_mutex_unlock(&client->call_lock);
 }
 
-static wr_status call_alone(wr_client *client, const char *op, const uint8_t *request, uint32_t request_bytes,
-                            uint64_t deadline_ns, uint8_t **out, uint64_t *out_bytes, wr_error *err) {
-    const unsigned state = atomic_load(&client->state);
-    if (state != CLIENT_LIVE && state != CLIENT_NO_POOL) {
-        return wr_client_refuse(client, err);
+/* The connection failed in the middle: nothing can follow. What the caller gets. */
+static wr_status broken(wr_client *client, const char *op, wr_status status, wr_error *err) {
+    mark(client, CLIENT_DEAD);
+    return status == WR_E_UNAVAILABLE
+               ? WR_FAIL(err, WR_E_RAYLET_DIED, "%s: the raylet of this node has died", op)
+               : status;
+}
+
+/* Takes the connection and sends; wait->request says that this is done. Fails: TIMEOUT (until_ns, nothing was sent). */
+static wr_status call_send(wr_client *client, const char *op, const uint8_t *request, uint64_t request_bytes,
+                           uint64_t until_ns, wr_call_wait *wait, wr_error *err) {
+    wr_record_writer w = {0};
+    wr_record_begin(&w);
+    wr_record_string(&w, "op", op);
+    uint8_t *joined = NULL;
+    uint32_t joined_bytes = 0;
+    WR_TRY(request_make(&w, request, request_bytes, &joined, &joined_bytes, err));
+    wr_status status = call_begin(client, until_ns, op, err);
+    if (status == WR_OK) {
+        const unsigned state = atomic_load(&client->state);
+        wait->request = client->next_request++;
+        if (state != CLIENT_LIVE && state != CLIENT_NO_POOL) {
+            status = wr_client_refuse(client, err);
+        } else {
+            status = wr_frame_send(client->conn, WR_FRAME_REQUEST, wait->request, joined, joined_bytes, -1,
+                                   wait->deadline_ns, err);
+            status = status != WR_OK ? broken(client, op, status, err) : status;
+        }
+        if (status != WR_OK) {
+            call_end(client);
+        }
     }
+    wr_free(joined);
+    return status;
+}
+
+/* After call_send. wait->pending: until_ns has come, and the connection is this call's still. */
+static wr_status call_receive(wr_client *client, const char *op, uint64_t until_ns, wr_call_wait *wait,
+                              uint8_t **out, uint64_t *out_bytes, wr_error *err) {
     wr_record reply = {0};
     bool answered = false;
-    wr_status status = exchange(client, op, request, request_bytes, deadline_ns, &reply, &answered, err);
-    if (status != WR_OK && !answered && status != WR_E_TIMEOUT) {
-        mark(client, CLIENT_DEAD);
-        if (status == WR_E_UNAVAILABLE) {
-            return raylet_died(client, op, err);
-        }
+    const wr_status status = answer(client, op, wait->request, until_ns, &reply, &answered, err);
+    if (status != WR_OK && !answered) {
+        wait->pending = status == WR_E_TIMEOUT && until_ns < wait->deadline_ns;
+        return status == WR_E_TIMEOUT ? status : broken(client, op, status, err);
     }
     WR_TRY(status);
     uint8_t *copy = malloc(reply.count_bytes);
@@ -434,34 +458,48 @@ static wr_status call_alone(wr_client *client, const char *op, const uint8_t *re
     return WR_OK;
 }
 
-wr_status wr_client_call(wr_client *client, const char *op, const uint8_t *request, uint64_t request_bytes,
-                         uint64_t timeout_ns, uint8_t **out, uint64_t *out_bytes, wr_error *err) {
+wr_status wr_client_call_wait(wr_client *client, const char *op, const uint8_t *request,
+                              uint64_t request_bytes, uint64_t timeout_ns, uint64_t patience_ns,
+                              wr_call_wait *wait, uint8_t **out, uint64_t *out_bytes, wr_error *err) {
     const unsigned state = atomic_load(&client->state);
-    if (state != CLIENT_LIVE &&
+    if (wait->request == 0 && state != CLIENT_LIVE &&
         state != CLIENT_NO_POOL) { /* in a forked child the lock must not be touched */
         return wr_client_refuse(client, err);
     }
     const uint64_t span_ns = timeout_ns == 0 ? 60 * second_ns : timeout_ns;
     const uint64_t now_ns = wr_clock_ns();
-    const uint64_t deadline_ns = span_ns > UINT64_MAX / 2 - now_ns ? UINT64_MAX / 2 : now_ns + span_ns;
-
-    wr_record_writer w = {0};
-    wr_record_begin(&w);
-    wr_record_string(&w, "op", op);
-    uint8_t *joined = NULL;
-    uint32_t joined_bytes = 0;
-    WR_TRY(request_make(&w, request, request_bytes, &joined, &joined_bytes, err));
-    wr_error why = {0};
-    wr_status status = call_begin(client, deadline_ns, op, &why);
-    if (status == WR_OK) {
-        status = call_alone(client, op, joined, joined_bytes, deadline_ns, out, out_bytes, &why);
-        call_end(client);
+    if (wait->deadline_ns == 0) {
+        wait->deadline_ns = span_ns > UINT64_MAX / 2 - now_ns ? UINT64_MAX / 2 : now_ns + span_ns;
     }
-    wr_free(joined);
+    const bool patient = wait->deadline_ns <= now_ns || patience_ns >= wait->deadline_ns - now_ns;
+    const uint64_t until_ns = patient ? wait->deadline_ns : now_ns + patience_ns;
+    wait->pending = false;
+    wr_error why = {0};
+    wr_status status = WR_OK;
+    if (wait->request == 0) {
+        status = call_send(client, op, request, request_bytes, until_ns, wait, &why);
+        wait->pending = status == WR_E_TIMEOUT && wait->request == 0 && !patient;
+    }
+    if (status == WR_OK) {
+        status = call_receive(client, op, until_ns, wait, out, out_bytes, &why);
+        if (!wait->pending) {
+            call_end(client);
+        }
+    }
+    if (wait->pending) {
+        return WR_E_AGAIN;
+    }
     if (status != WR_OK && err != NULL) {
         *err = why;
     }
     return status;
+}
+
+wr_status wr_client_call(wr_client *client, const char *op, const uint8_t *request, uint64_t request_bytes,
+                         uint64_t timeout_ns, uint8_t **out, uint64_t *out_bytes, wr_error *err) {
+    wr_call_wait wait = {0};
+    return wr_client_call_wait(client, op, request, request_bytes, timeout_ns, UINT64_MAX, &wait, out,
+                               out_bytes, err);
 }
 
 void wr_bytes_free(uint8_t *bytes) {

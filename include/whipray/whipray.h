@@ -125,6 +125,17 @@ WR_API const uint8_t *wr_client_welcome(const wr_client *client, uint64_t *out_b
 WR_API WR_MUST_USE wr_status wr_client_call(wr_client *client, const char *op, const uint8_t *request,
                                             uint64_t request_bytes, uint64_t timeout_ns, uint8_t **out,
                                             uint64_t *out_bytes, wr_error *err);
+/* The same in steps: without an answer within patience_ns it returns AGAIN, and *wait (zeroed before the first step)
+ * says pending: then it must be called again, by whichever thread, with the same arguments but patience_ns
+ * (UINT64_MAX: until timeout_ns), until it is not. Other calls wait for it meanwhile. */
+typedef struct wr_call_wait {
+    uint64_t deadline_ns, request; /* the core's */
+    bool pending;
+} wr_call_wait;
+WR_API WR_MUST_USE wr_status wr_client_call_wait(wr_client *client, const char *op, const uint8_t *request,
+                                                 uint64_t request_bytes, uint64_t timeout_ns,
+                                                 uint64_t patience_ns, wr_call_wait *wait, uint8_t **out,
+                                                 uint64_t *out_bytes, wr_error *err);
 WR_API void wr_bytes_free(uint8_t *bytes);
 
 /* [look] OK, RAYLET_DIED (socket hung up, pool poisoned) or STATE (forked, closed). */

@@ -390,7 +390,7 @@ static PyObject *flush(PyObject *module, PyObject *ignored) {
 static const uint8_t empty_record[2] = {0, 0};
 
 /* One control call. The core's call goes on until its answer; so that Ctrl-C can end the wait for it, the
- * main thread lets another thread make it, and leaves it alone if a signal's handler raises. */
+ * main thread lets another thread go on with one that takes its time, and leaves it alone if a signal's handler raises. */
 typedef struct exchange {
     wr_client *client;
     char *op;
@@ -400,11 +400,16 @@ typedef struct exchange {
     uint64_t reply_bytes;
     wr_status status;
     wr_error error;
+    wr_call_wait wait;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool done, abandoned;
 } exchange;
-enum { SIGNAL_TICK_NS = 50000000 };
+enum {
+    SIGNAL_TICK_NS = 50000000,
+    PATIENCE_NS = 20000000, /* of the main thread: so long it waits itself, and no signal ends that */
+    PATIENT_BYTES = 65536,  /* a larger request may be stuck in the socket */
+};
 
 static exchange *exchange_new(wr_client *client, const char *op, const uint8_t *request, uint64_t bytes,
                               uint64_t timeout_ns) {
@@ -438,14 +443,14 @@ static void exchange_free(exchange *x) {
     free(x);
 }
 
-static void exchange_make(exchange *x) {
-    x->status = wr_client_call(x->client, x->op, x->request, x->request_bytes, x->timeout_ns, &x->reply,
-                               &x->reply_bytes, &x->error);
+static void exchange_make(exchange *x, uint64_t patience_ns) {
+    x->status = wr_client_call_wait(x->client, x->op, x->request, x->request_bytes, x->timeout_ns,
+                                    patience_ns, &x->wait, &x->reply, &x->reply_bytes, &x->error);
 }
 
 static void *exchange_thread(void *arg) {
     exchange *x = arg;
-    exchange_make(x);
+    exchange_make(x, UINT64_MAX);
     pthread_mutex_lock(&x->lock);
     x->done = true;
     const bool abandoned = x->abandoned;
@@ -491,13 +496,20 @@ static int thread_start(void *(*body)(void *), void *arg) {
 static int exchange_run(exchange *x) {
     const bool main_thread = syscall(SYS_gettid) == getpid();
     wr_py_look look;
-    if (!main_thread || thread_start(exchange_thread, x) != 0) {
-        wr_py_look_begin(&look, x->client);
-        exchange_make(x);
+    wr_py_look_begin(&look, x->client);
+    bool left = main_thread && x->request_bytes > PATIENT_BYTES; /* to another thread */
+    if (!left) {
+        exchange_make(x, main_thread ? PATIENCE_NS : UINT64_MAX);
+        left = x->wait.pending;
+    }
+    if (left && thread_start(exchange_thread, x) != 0) {
+        left = false;
+        exchange_make(x, UINT64_MAX);
+    }
+    if (!left) {
         return wr_py_look_end(&look) == 0 ? 0 : (exchange_free(x), -1);
     }
     for (;;) {
-        wr_py_look_begin(&look, x->client);
         const bool done = exchange_wait(x);
         const int ended = wr_py_look_end(&look);
         if (done) {
@@ -516,6 +528,7 @@ static int exchange_run(exchange *x) {
             }
             return -1;
         }
+        wr_py_look_begin(&look, x->client);
     }
 }
 

@@ -189,6 +189,33 @@ TEST(Client, ACallUnderWayFailsWhenTheRayletDies) {
     killer.join();
 }
 
+TEST(Client, ACallInStepsKeepsTheConnectionUntilItIsAnsweredOrTooLate) {
+    FakeRaylet raylet;
+    auto client = raylet.Connect();
+    uint8_t *reply = nullptr;
+    uint64_t bytes = 0;
+    wr_error err = {};
+    wr_call_wait wait = {};
+    const auto step = [&](uint64_t patience_ns) {
+        return wr_client_call_wait(client.get(), "never", nullptr, 0, 100000000, patience_ns, &wait, &reply,
+                                   &bytes, &err);
+    };
+    EXPECT_EQ(WR_E_AGAIN, step(1000000));
+    EXPECT_TRUE(wait.pending);
+    wr_call_wait other = {};
+    EXPECT_EQ(WR_E_AGAIN,
+              wr_client_call_wait(client.get(), "echo", nullptr, 0, 0, 1000000, &other, &reply, &bytes, &err))
+        << "it waits for the first";
+    EXPECT_TRUE(other.pending);
+    std::thread([&] { EXPECT_EQ(WR_E_TIMEOUT, step(UINT64_MAX)); }).join();
+    EXPECT_FALSE(wait.pending);
+    ASSERT_EQ(WR_OK, wr_client_call_wait(client.get(), "echo", nullptr, 0, 0, UINT64_MAX, &other, &reply,
+                                         &bytes, &err))
+        << err.text;
+    EXPECT_FALSE(other.pending);
+    wr_bytes_free(reply);
+}
+
 TEST(Client, LeavingEndsACallThatAnotherThreadHasUnderWay) {
     FakeRaylet raylet;
     auto client = raylet.Connect();
