@@ -14,6 +14,9 @@ __all__ = ["RemoteFunction"]
 
 WHAT = "a remote function"
 RESOLVED_KEPT = 1024
+VARIANTS_KEPT = 64
+# Values that cannot change once they are a variant's options.
+PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
 def default_max_retries() -> int:
@@ -79,6 +82,8 @@ class RemoteFunction(_core.RemoteFunction):
         self._default_options = checked
         # Shared by all variants that .options() makes: what was resolved before, by options.
         self._resolved: dict[Any, tuple[int, int, int, int]] = {}
+        # What .options() made of this one, by plain options: the same again is the same object.
+        self._variants: dict[Any, RemoteFunction] = {}
         self._apply()
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", self._name)
@@ -112,14 +117,23 @@ class RemoteFunction(_core.RemoteFunction):
         **given
             As of `whipray.remote`, without ``max_calls``.
         """
+        key: Any = None
+        if PLAIN.issuperset(map(type, given.values())):
+            key = (*given.items(), *map(type, given.values()))  # 1 and 1.0 are equal
+            found = self._variants.get(key)
+            if found is not None:
+                return found
         checked = options.check(options.TASK, given, WHAT, in_options=True)
         clone = cast(RemoteFunction, self._clone())
+        clone._variants = {}
         clone._options = {**self._options, **checked}
         if checked.get("scheduling_strategy") is not None:
             clone._options.pop("placement_group", None)
         elif checked.get("placement_group") not in (None, "default"):
             clone._options.pop("scheduling_strategy", None)
         clone._apply()
+        if key is not None and len(self._variants) < VARIANTS_KEPT:
+            self._variants[key] = clone
         return clone
 
     def bind(self, *args: Any, **kwargs: Any) -> NoReturn:

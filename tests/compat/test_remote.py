@@ -133,6 +133,22 @@ def test_resource_steps():
         ray.remote(num_cpus=0.00009)(plain)
 
 
+def test_the_same_options_again_and_on_top_of_others():
+    @ray.remote
+    def pair():
+        return 1, 2
+
+    assert ray.get([pair.options(num_cpus=0).remote() for _ in range(2)]) == [(1, 2)] * 2
+    both = pair.options(num_returns=2)
+    assert ray.get(both.options(num_cpus=0).remote()) == [1, 2]
+    assert ray.get(both.options(num_cpus=0, num_returns=1).remote()) == (1, 2)
+    assert ray.get(pair.options(num_cpus=0).remote()) == (1, 2)
+    with pytest.raises((TypeError, ValueError)):
+        pair.options(num_returns="1")
+    with pytest.raises((TypeError, ValueError)):
+        pair.options(num_returns="1")
+
+
 def test_options_do_not_change_the_function():
     f = ray.remote(num_cpus=1)(plain)
     g = f.options(num_cpus=2, name="x")
