@@ -404,9 +404,7 @@ static void call_end(wr_client *client) {
 /* The connection failed in the middle: nothing can follow. What the caller gets. */
 static wr_status broken(wr_client *client, const char *op, wr_status status, wr_error *err) {
     mark(client, CLIENT_DEAD);
-    return status == WR_E_UNAVAILABLE
-               ? WR_FAIL(err, WR_E_RAYLET_DIED, "%s: the raylet of this node has died", op)
-               : status;
+    return status == WR_E_UNAVAILABLE ? raylet_died(client, op, err) : status;
 }
 
 /* Takes the connection and sends; wait->request says that this is done. Fails: TIMEOUT (until_ns, nothing was sent). */
