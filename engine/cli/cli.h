@@ -5,6 +5,7 @@
 #include "local/frame.h"
 #include "local/paths.h"
 
+#include <stdio.h>
 #include <sys/types.h>
 
 WR_BEGIN_DECLS
@@ -35,6 +36,10 @@ WR_MUST_USE wr_status cli_number(const char *option, const char *text, double le
                                  wr_error *err);
 /* {"a": 1, "b": 0.5} -> "a=1,b=0.5". Fails: INVALID. */
 WR_MUST_USE wr_status cli_resources(const char *json, char *out, size_t size, wr_error *err);
+
+/* A labels file, "key: value" in each line, also as JSON and with comments (#): appends "key=value" to the list in out, which
+ * stays a list when it fails. name: for messages. Fails: INVALID (a line of no label, of several or too long; no room). */
+WR_MUST_USE wr_status cli_labels(FILE *file, const char *name, char *out, size_t size, wr_error *err);
 
 /* ---- cluster.c ---- */
 typedef struct cli_cluster {

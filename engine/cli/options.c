@@ -146,18 +146,18 @@ wr_status cli_resources(const char *json, char *out, size_t size, wr_error *err)
     const char *p = json;
     size_t used = 0;
     out[0] = 0;
-    p += strspn(p, " \t\n");
+    p += strspn(p, " \t\r\n");
     if (*p++ != '{') {
         return WR_FAIL(err, WR_E_INVALID, "--resources: '%s' is not JSON like {\"name\": 1}", json);
     }
-    for (p += strspn(p, " \t\n"); *p != '}'; p += strspn(p, " \t\n")) {
+    for (p += strspn(p, " \t\r\n"); *p != '}'; p += strspn(p, " \t\r\n")) {
         const char *end = *p == '"' ? strchr(p + 1, '"') : NULL;
         if (end == NULL) {
             return WR_FAIL(err, WR_E_INVALID, "--resources: '%s': a name in double quotes is missing", json);
         }
         const char *name = p + 1;
         size_t n = (size_t)(end - name);
-        p = end + 1 + strspn(end + 1, " \t\n");
+        p = end + 1 + strspn(end + 1, " \t\r\n");
         if (*p++ != ':') {
             return WR_FAIL(err, WR_E_INVALID, "--resources: '%s': ':' is missing after '%.*s'", json, (int)n,
                            name);
@@ -176,12 +176,59 @@ wr_status cli_resources(const char *json, char *out, size_t size, wr_error *err)
             return WR_FAIL(err, WR_E_INVALID, "--resources: too long");
         }
         used += (size_t)m;
-        p = number_end + strspn(number_end, " \t\n");
+        p = number_end + strspn(number_end, " \t\r\n");
         if (*p == ',') {
             p++;
         } else if (*p != '}') {
             return WR_FAIL(err, WR_E_INVALID, "--resources: '%s': ',' or '}' is missing", json);
         }
+    }
+    if (p[1 + strspn(p + 1, " \t\r\n")] != 0) {
+        return WR_FAIL(err, WR_E_INVALID, "--resources: '%s': there is more behind the '}'", json);
+    }
+    return WR_OK;
+}
+
+/* One line, without its end, behind the labels in out. */
+static wr_status read_label(char *line, const char *name, char *out, size_t size, wr_error *err) {
+    char *key = line + strspn(line, " \t\"'{"), *colon = strchr(key, ':');
+    if (key[0] == '#' || key[0] == '}' || key[0] == 0) {
+        return WR_OK;
+    }
+    if (colon == NULL) {
+        return WR_FAIL(err, WR_E_INVALID, "--labels-file %s: a line without ':'", name);
+    }
+    char *value = colon + 1 + strspn(colon + 1, " \t\"'");
+    size_t key_n = strcspn(key, " \t\"':"), value_n = strcspn(value, "\"',}");
+    const char *rest = value + value_n;
+    if (rest[strspn(rest, "\"', \t}")] != 0) {
+        return WR_FAIL(err, WR_E_INVALID, "--labels-file %s: more than one label in the line of '%.*s'", name,
+                       (int)key_n, key);
+    }
+    while (value_n > 0 && (value[value_n - 1] == ' ' || value[value_n - 1] == '\t')) {
+        value_n--;
+    }
+    size_t used = strlen(out);
+    int n = snprintf(out + used, size - used, "%s%.*s=%.*s", used > 0 ? "," : "", (int)key_n, key,
+                     (int)value_n, value);
+    if (n < 0 || (size_t)n >= size - used) {
+        out[used] = 0;
+        return WR_FAIL(err, WR_E_INVALID, "--labels-file %s: too long", name);
+    }
+    return WR_OK;
+}
+
+wr_status cli_labels(FILE *file, const char *name, char *out, size_t size, wr_error *err) {
+    char line[512];
+    while (fgets(line, sizeof line, file) != NULL) {
+        size_t n = strlen(line);
+        if ((n == 0 || line[n - 1] != '\n') && !feof(file)) {
+            return WR_FAIL(err, WR_E_INVALID,
+                           "--labels-file %s: a line is longer than %zu bytes, or holds a zero byte", name,
+                           sizeof line - 2);
+        }
+        line[strcspn(line, "\r\n")] = 0;
+        WR_TRY(read_label(line, name, out, size, err));
     }
     return WR_OK;
 }

@@ -48,28 +48,7 @@ static wr_status read_labels(const char *path, char *out, size_t size, wr_error 
     if (file == NULL) {
         return WR_FAIL_ERRNO(err, "--labels-file %s", path);
     }
-    char line[512];
-    size_t used = strlen(out);
-    wr_status status = WR_OK;
-    while (status == WR_OK && fgets(line, sizeof line, file) != NULL) {
-        char *key = line + strspn(line, " \t\"'{"), *colon = strchr(key, ':');
-        if (key[0] == '#' || key[0] == '\n' || key[0] == '}' || key[0] == 0) {
-            continue;
-        }
-        if (colon == NULL) {
-            status = WR_FAIL(err, WR_E_INVALID, "--labels-file %s: a line without ':'", path);
-            break;
-        }
-        char *value = colon + 1 + strspn(colon + 1, " \t\"'");
-        size_t key_n = strcspn(key, " \t\"':"), value_n = strcspn(value, "\"',}\n");
-        int n = snprintf(out + used, size - used, "%s%.*s=%.*s", used > 0 ? "," : "", (int)key_n, key,
-                         (int)value_n, value);
-        if (n < 0 || (size_t)n >= size - used) {
-            status = WR_FAIL(err, WR_E_INVALID, "--labels-file %s: too long", path);
-        } else {
-            used += (size_t)n;
-        }
-    }
+    wr_status status = cli_labels(file, path, out, size, err);
     fclose(file);
     return status;
 }
@@ -213,7 +192,11 @@ static wr_status check(const cli_values *v, start_plan *p, wr_error *err) {
         WR_TRY(cli_resources(resources, p->resources, sizeof p->resources, err));
     }
     if (labels != NULL) {
-        snprintf(p->labels, sizeof p->labels, "%s", labels);
+        if (strlen(labels) >= sizeof p->labels) {
+            return WR_FAIL(err, WR_E_INVALID, "--labels: %zu bytes, at most %zu are possible", strlen(labels),
+                           sizeof p->labels - 1);
+        }
+        memcpy(p->labels, labels, strlen(labels) + 1);
     }
     if (cli_value(options, v, "labels-file") != NULL) {
         WR_TRY(read_labels(cli_value(options, v, "labels-file"), p->labels, sizeof p->labels, err));

@@ -162,6 +162,8 @@ static wr_status read_text(const char *path, bool secret, char *out, size_t size
         ssize_t n = read(fd, out, size - 1);
         if (n < 0) {
             status = WR_FAIL_ERRNO(err, "read %s", path);
+        } else if (memchr(out, 0, (size_t)n) != NULL) {
+            status = WR_FAIL(err, WR_E_CORRUPT, "%s holds a zero byte; it must be text", path);
         } else {
             out[n] = 0;
         }
@@ -188,8 +190,8 @@ wr_status wr_paths_current_read(const char *root, char out_address[WR_PATH_MAX],
     WR_TRY(read_text(path, false, text, sizeof text, err));
     char *first_end = strchr(text, '\n');
     char *second_end = first_end == NULL ? NULL : strchr(first_end + 1, '\n');
-    if (second_end == NULL || second_end[1] != 0 || first_end - text >= WR_PATH_MAX ||
-        second_end - first_end > WR_PATH_MAX) {
+    if (second_end == NULL || second_end[1] != 0 || first_end == text || second_end == first_end + 1 ||
+        first_end - text >= WR_PATH_MAX || second_end - first_end > WR_PATH_MAX) {
         wr_status status =
             WR_FAIL(err, WR_E_CORRUPT, "%s does not hold an address and a folder, a line each", path);
         wr_error_hint(err, "remove it; if a cluster runs, end its process whipray-raylet by kill");

@@ -45,7 +45,8 @@ WR_MUST_USE wr_status wr_paths_write(const char *path, const char *text, wr_erro
 /* The cluster's token: $WHIPRAY_AUTH_TOKEN, else the file $WHIPRAY_AUTH_TOKEN_PATH, else ~/.whipray/auth_token,
  * which is made (32 random bytes in hex, mode 0600) when `create` and absent. ~ is $HOME, else the user's home in the
  * password file; that folder itself is never made. out_path: the file, "" for the variable; may be NULL.
- * Fails: NOT_FOUND, DENIED (L2), INVALID (shorter than WR_TOKEN_MIN, too long, or not printable), IO. */
+ * Fails: NOT_FOUND, DENIED (L2), INVALID (shorter than WR_TOKEN_MIN, too long, or not printable),
+ * CORRUPT (a zero byte), IO. */
 WR_MUST_USE wr_status wr_token_load(bool create, char out[WR_TOKEN_MAX + 1], char out_path[WR_PATH_MAX],
                                     wr_error *err);
 WR_MUST_USE wr_status wr_token_read(const char *path, char out[WR_TOKEN_MAX + 1], wr_error *err);

@@ -84,9 +84,8 @@ void wr_store_error_decode(const uint8_t *stream, uint64_t bytes, wr_error *out)
         if (head[0] == WR_ERROR_VALUE_VERSION && status_known(status) &&
             (uint64_t)text + hint <= bytes - sizeof head) {
             *out = (wr_error){.status = (wr_status)status};
-            if (text != 0) {
-                take_text(out->text, sizeof out->text, stream + sizeof head, text);
-            } else {
+            take_text(out->text, sizeof out->text, stream + sizeof head, text);
+            if (out->text[0] == '\0') { /* also a text that begins with a zero byte */
                 WR_FAIL(out, (wr_status)status, "%s", wr_status_text((wr_status)status));
             }
             take_text(out->hint, sizeof out->hint, stream + sizeof head + text, hint);

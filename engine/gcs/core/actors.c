@@ -591,10 +591,11 @@ wr_status gcs_actor_load_spec(wr_gcs_core *core, const wr_actor_spec *row, wr_er
 
 wr_status gcs_actor_load(wr_gcs_core *core, const wr_actor_info *row, wr_error *err) {
     gcs_actor *actor = gcs_actor_find(core, &row->spec.actor);
-    if (actor == NULL || row->state > WR_ACTOR_DEAD) {
-        return WR_FAIL(err, WR_E_CORRUPT, "a stored actor without its specification, or in state %u",
-                       row->state);
+    if (actor == NULL || actor->loaded || row->state > WR_ACTOR_DEAD) {
+        return WR_FAIL(err, WR_E_CORRUPT,
+                       "a stored actor without its specification, stored twice, or in state %u", row->state);
     }
+    actor->loaded = true;
     wr_actor_spec spec = actor->info.spec;
     actor->info = *row;
     actor->info.spec = spec;

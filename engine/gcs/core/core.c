@@ -273,12 +273,15 @@ void wr_gcs_core_free(wr_gcs_core *core) {
     wr_free(core);
 }
 
-static wr_status load_meta(wr_gcs_core *core, wr_span key, uint64_t value) {
-    if (wr_span_equal(key, wr_span_text("next_inc"))) {
-        core->next_inc = value;
-    } else if (wr_span_equal(key, wr_span_text("next_job"))) {
-        core->next_job = value;
+static wr_status load_meta(wr_gcs_core *core, wr_span key, uint64_t value, wr_error *err) {
+    bool inc = wr_span_equal(key, wr_span_text("next_inc")),
+         job = wr_span_equal(key, wr_span_text("next_job"));
+    if ((inc || job) && value >= UINT32_MAX) { /* the next one would be 0, which is none */
+        return WR_FAIL(err, WR_E_CORRUPT, "the stored number of the last %s is %llu", inc ? "node" : "job",
+                       (unsigned long long)value);
     }
+    core->next_inc = inc ? value : core->next_inc;
+    core->next_job = job ? value : core->next_job;
     return WR_OK; /* others are the shell's own */
 }
 
@@ -289,7 +292,7 @@ wr_status wr_gcs_core_load(wr_gcs_core *core, wr_gcs_table table, wr_span key, c
     switch (table) {
     case WR_GCS_META:
         memcpy(&value, row, sizeof value);
-        return load_meta(core, key, value);
+        return load_meta(core, key, value, err);
     case WR_GCS_NODE:
         return gcs_node_load(core, row, err);
     case WR_GCS_JOB:

@@ -67,7 +67,7 @@ typedef struct gcs_actor {
     gcs_class *cls; /* counted; NULL when DEAD */
     uint32_t *subs; /* incarnations */
     uint32_t sub_count, sub_capacity;
-    bool pending, forced, named;
+    bool pending, forced, named, loaded; /* loaded: its state came from the store */
     uint32_t refusals;
     wr_time_ns pending_since, not_before, told_infeasible;
 } gcs_actor;

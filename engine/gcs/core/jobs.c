@@ -149,7 +149,8 @@ void gcs_jobs_tell_dead(wr_gcs_core *core, uint32_t inc) {
 }
 
 wr_status gcs_job_load(wr_gcs_core *core, const wr_gcs_job_row *row, wr_error *err) {
-    if (row->info.state > WR_JOB_FAILED || row->info.job == 0 || gcs_job_find(core, row->info.job) != NULL) {
+    uint32_t job = row->info.job; /* the last number of all has no next one */
+    if (row->info.state > WR_JOB_FAILED || job == 0 || job == UINT32_MAX || gcs_job_find(core, job) != NULL) {
         return WR_FAIL(err, WR_E_CORRUPT, "a stored job %u in state %u", row->info.job, row->info.state);
     }
     if (add_job(core, row) == NULL) {

@@ -448,7 +448,9 @@ void gcs_nodes_tick(wr_gcs_core *core) {
 /* ---- the store */
 
 wr_status gcs_node_load(wr_gcs_core *core, const wr_gcs_node_row *row, wr_error *err) {
-    if (row->state > WR_GCS_NODE_BURIED || row->info.inc == 0 || gcs_node_find(core, row->info.inc) != NULL) {
+    uint32_t inc = row->info.inc; /* the last number of all has no next one */
+    if (row->state > WR_GCS_NODE_BURIED || inc == 0 || inc == UINT32_MAX ||
+        gcs_node_find(core, inc) != NULL) {
         return WR_FAIL(err, WR_E_CORRUPT, "a stored node %u in state %u", row->info.inc, row->state);
     }
     if (add_node(core, row) == NULL) {

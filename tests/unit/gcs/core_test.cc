@@ -334,4 +334,53 @@ TEST(GcsCoreTest, EachFailedAllocationIsReportedAndHarmless) {
     }
 }
 
+// ---- a damaged store
+
+wr_gcs_core *NewCore() {
+    wr_gcs_core_opts opts = {};
+    opts.cluster_id = opts.epoch = 1;
+    wr_gcs_core *core = nullptr;
+    EXPECT_EQ(WR_OK, wr_gcs_core_new(&opts, &core, nullptr));
+    return core;
+}
+
+TEST(GcsCoreTest,
+     AnActorsStateThatIsStoredTwiceIsRefused) { // its name would be in the index twice, in a ring
+    wr_gcs_core *core = NewCore();
+    wr_actor_spec spec = {};
+    spec.actor.bytes[0] = 1;
+    spec.cls = Span(kOneCpu);
+    spec.name = wr_span_text("name");
+    wr_actor_info info = {};
+    info.spec.actor = spec.actor;
+    info.state = WR_ACTOR_PENDING;
+    wr_error err = {};
+    const wr_span key = wr_span_of(&spec.actor, sizeof spec.actor);
+    EXPECT_EQ(WR_E_CORRUPT, wr_gcs_core_load(core, WR_GCS_ACTOR, key, &info, &err))
+        << "before its specification";
+    ASSERT_EQ(WR_OK, wr_gcs_core_load(core, WR_GCS_ACTOR_SPEC, key, &spec, &err)) << err.text;
+    ASSERT_EQ(WR_OK, wr_gcs_core_load(core, WR_GCS_ACTOR, key, &info, &err)) << err.text;
+    EXPECT_EQ(WR_E_CORRUPT, wr_gcs_core_load(core, WR_GCS_ACTOR, key, &info, &err));
+    wr_gcs_core_free(core);
+}
+
+TEST(GcsCoreTest, AStoredNumberThatHasNoNextOneIsRefused) {
+    wr_gcs_core *core = NewCore();
+    wr_error err = {};
+    const uint64_t last = UINT32_MAX, beyond = UINT64_MAX, good = UINT32_MAX - 1;
+    for (const char *name : {"next_inc", "next_job"}) {
+        const wr_span key = wr_span_text(name);
+        EXPECT_EQ(WR_E_CORRUPT, wr_gcs_core_load(core, WR_GCS_META, key, &last, &err)) << name;
+        EXPECT_EQ(WR_E_CORRUPT, wr_gcs_core_load(core, WR_GCS_META, key, &beyond, &err)) << name;
+        EXPECT_EQ(WR_OK, wr_gcs_core_load(core, WR_GCS_META, key, &good, &err)) << name;
+    }
+    wr_gcs_node_row node = {};
+    node.info.inc = UINT32_MAX;
+    EXPECT_EQ(WR_E_CORRUPT, wr_gcs_core_load(core, WR_GCS_NODE, wr_span_text("k"), &node, &err));
+    wr_gcs_job_row job = {};
+    job.info.job = UINT32_MAX;
+    EXPECT_EQ(WR_E_CORRUPT, wr_gcs_core_load(core, WR_GCS_JOB, wr_span_text("k"), &job, &err));
+    wr_gcs_core_free(core);
+}
+
 } // namespace

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,6 +80,24 @@ TEST_F(Paths, CurrentNamesTheClusterUntilItsSessionIsCleared) {
     EXPECT_EQ(WR_E_NOT_FOUND, wr_paths_current_read(dir_.c_str(), address, session, &err_));
     ASSERT_EQ(WR_OK, wr_paths_write((dir_ + "/current").c_str(), "one line only\n", &err_));
     EXPECT_EQ(WR_E_CORRUPT, wr_paths_current_read(dir_.c_str(), address, session, &err_));
+}
+
+TEST_F(Paths, CurrentWithAnEmptyLineOrAZeroByteIsRefused) {
+    for (const std::string &text : {std::string("\n/x\n"), std::string("unix:/x\n\n"),
+                                    std::string("a\n/x\n\0junk", 10), std::string("a\0b\n/x\n", 7)}) {
+        char address[WR_PATH_MAX] = "kept", session[WR_PATH_MAX] = "kept";
+        std::ofstream(dir_ + "/current", std::ios::binary) << text;
+        EXPECT_EQ(WR_E_CORRUPT, wr_paths_current_read(dir_.c_str(), address, session, &err_)) << text;
+        EXPECT_STREQ("kept", address);
+    }
+}
+
+TEST_F(Paths, ATokenFileWithAZeroByteIsRefused) {
+    char token[WR_TOKEN_MAX + 1];
+    std::string file = dir_ + "/token";
+    std::ofstream(file, std::ios::binary) << std::string("0123456789abcdef\0more", 21);
+    ASSERT_EQ(0, chmod(file.c_str(), 0600));
+    EXPECT_EQ(WR_E_CORRUPT, wr_token_read(file.c_str(), token, &err_));
 }
 
 TEST_F(Paths, ATokenIsMadeOnceAndReadAgain) {

@@ -97,6 +97,19 @@ TEST(ErrorValue, WhatIsNoErrorIsCorruptAndSaysSo) {
     }
 }
 
+TEST(ErrorValue, ATextThatBeginsWithAZeroByteReadsAsItsStatus) {
+    const uint8_t stream[] = {WR_ERROR_VALUE_VERSION, 0, 0, 0, 2, 0, 1, 0, 0, 'x', 'h'};
+    uint8_t hostile[sizeof stream];
+    memcpy(hostile, stream, sizeof stream);
+    hostile[2] = WR_E_WORKER_DIED & 0xff;
+    hostile[3] = WR_E_WORKER_DIED >> 8;
+    wr_error back = {};
+    wr_store_error_decode(hostile, sizeof hostile, &back);
+    EXPECT_EQ(WR_E_WORKER_DIED, back.status);
+    EXPECT_STREQ(wr_status_text(WR_E_WORKER_DIED), back.text);
+    EXPECT_STREQ("h", back.hint);
+}
+
 TEST(ErrorValue, AViewOfAnotherKindHoldsNoError) {
     wr_view view;
     wr_store_view_inline(WR_KIND_VALUE, "x", 1, &view);
