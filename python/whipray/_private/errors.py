@@ -333,12 +333,24 @@ def _by_value(cause: BaseException) -> bytes:
 
 
 def task_error(payload: Any) -> BaseException:
-    """Turn what `pack_error` made into the exception that `get` raises (hook ``task_error``)."""
+    """Turn what `pack_error` made into the exception that `get` raises (hook ``task_error``).
+
+    What it did not make becomes a RaySystemError: the bytes lay in memory of other processes.
+    """
+    try:
+        return _unpack_error(payload)
+    except Exception as error:
+        return ex.RaySystemError(f"an error object that cannot be read ({error!r})")
+
+
+def _unpack_error(payload: Any) -> BaseException:
     if payload[0] == SYSTEM_PAYLOAD:
         return system_error(*payload[1:])
     if payload[0] != PAYLOAD_VERSION:
         return ex.RaySystemError(f"an error of version {payload[0]}, which this one cannot read")
     _, name, text, pickled, _, pid, ip, actor_repr, actor_id = payload
+    if not isinstance(name, str) or not isinstance(text, str):
+        raise TypeError(f"the task's name is {name!r:.100}, the text {text!r:.100}")
     cause: BaseException
     try:
         cause = serialization.loads(pickled) if pickled else ex.UnserializableException(text)

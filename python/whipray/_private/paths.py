@@ -145,7 +145,7 @@ def read_session(folder: Path) -> dict[str, Any]:
     """Read ``session.json`` of a session; empty when there is none."""
     try:
         found = json.loads((folder / "session.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -153,7 +153,10 @@ def read_session(folder: Path) -> dict[str, Any]:
 def has_raylet(session: Path) -> bool:
     """Whether somebody listens at the session's socket: its file stays when a raylet is killed."""
     path = session / "sockets" / "raylet"
-    if not path.exists():
+    try:
+        if not path.exists():
+            return False
+    except (OSError, ValueError):  # no file can have such a name
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_SECONDS)

@@ -453,10 +453,12 @@ class Algorithm:
         algorithm, config_class = known[saved["class"]]
         if not issubclass(algorithm, cls):
             raise ValueError(f"{path} is of {saved['class']}, not of {cls.__name__}")
-        values = {k: v for k, v in saved["config"].items() if k != "adam_betas"}
         config = config_class()
-        config.update_from_dict(values)
-        config.adam_betas = tuple(saved["config"]["adam_betas"])
+        try:
+            config.update_from_dict({k: v for k, v in saved["config"].items() if k != "adam_betas"})
+            config.update_from_dict({"adam_betas": tuple(saved["config"]["adam_betas"])})
+        except Exception as error:
+            raise ValueError(f"{path}: its config.json is damaged: {error}") from error
         if config.seed is None:
             config.seed = saved["counters"]["seed"]  # the very stream of random numbers goes on
         config.update_from_dict(overrides)

@@ -35,6 +35,10 @@ _LEARNER = "learner_group/learner/state.bin"
 _MODULE = "learner_group/learner/rl_module/default_policy"
 _MODULE_FILES = ("config.json", "weights.npy")
 _ENVS = re.compile(r"env_runner/(\d{1,9})_(\d{1,9})\.bin")
+_COUNTERS: dict[str, tuple[type, ...]] = dict.fromkeys(
+    ("iteration", "env_steps", "episodes", "trained", "seed"), (int,)
+)
+_COUNTERS["time_total"] = (int, float)
 _FIXED = (
     "config.json",
     "state.json",
@@ -75,7 +79,7 @@ def _decode(path: Path, data: bytes) -> dict[str, Any]:
 
     try:
         value = json.loads(data, object_hook=hook)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path} is damaged: it holds no JSON object")
@@ -183,11 +187,16 @@ def write(
 
 def _weights(path: Path, native: dict[str, Any], data: bytes) -> Any:
     """The flat weights of a file, as many as the network has, all finite."""
-    try:
+    try:  # numpy's reader of a hostile head raises whatever Python's parser does
         weights = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    count = _rl.check_config(native)
+    except Exception as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
+    try:
+        count = _rl.check_config(native)
+    except Exception as error:
+        raise ValueError(
+            f"the network's configuration beside {path} is damaged: {error}"
+        ) from error
     if weights.dtype != np.float32 or weights.shape != (count,):
         raise ValueError(
             f"{path} is damaged: it holds {weights.dtype} {weights.shape}, not float32 ({count},)"
@@ -205,9 +214,15 @@ def read(path: Any) -> dict[str, Any]:
     names = [*_FIXED, *sorted(n for n in metadata["files"] if _ENVS.fullmatch(n))]
     files = {name: _read_file(root, name, metadata) for name in names}
     saved = _decode(root / "config.json", files["config.json"])
-    native = saved["native"]
+    native = saved.get("native")
+    if not isinstance(native, dict) or not isinstance(saved.get("config"), dict):
+        raise ValueError(f"{root / 'config.json'} is damaged: it has no config, or no native")
     _weights(root / _MODULE / "weights.npy", native, files[f"{_MODULE}/weights.npy"])
     _decode(root / _MODULE / "config.json", files[f"{_MODULE}/config.json"])
+    counters = _decode(root / "state.json", files["state.json"])
+    for name, kinds in _COUNTERS.items():
+        if type(counters.get(name)) not in kinds or not 0 <= counters[name] < 2**64:
+            raise ValueError(f"{root / 'state.json'} is damaged: {name} is {counters.get(name)!r}")
     envs = []
     for name, data in files.items():
         found = _ENVS.fullmatch(name)
@@ -216,16 +231,16 @@ def read(path: Any) -> dict[str, Any]:
         first, count = int(found[1]), int(found[2])
         try:  # here, and not first in an actor that would die of it
             _rl.Runner(native, first, count).set_state(data)
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{root / name} is damaged: {error}") from None
+        except Exception as error:
+            raise ValueError(f"{root / name} is damaged: {error}") from error
         envs.append((first, count, data))
     try:
         _rl.Learner(native).set_state(files[_LEARNER])
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{root / _LEARNER} is damaged: {error}") from None
+    except Exception as error:
+        raise ValueError(f"{root / _LEARNER} is damaged: {error}") from error
     return {
         **saved,
-        "counters": _decode(root / "state.json", files["state.json"]),
+        "counters": counters,
         "learner": files[_LEARNER],
         "envs": envs,
         "class": metadata["class"],
