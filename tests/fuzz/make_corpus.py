@@ -14,6 +14,7 @@ import struct
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import whipray
 from whipray import _core
 from whipray.util import placement_group
@@ -65,6 +66,20 @@ def records() -> dict[str, bytes]:
     packed = _core.pack(RECORD)
     frame = struct.pack("<IHHQ", 12 + len(packed), 1, 1, 7) + packed
     return {"record/fields": packed, "record/empty": _core.pack({}), "frame/two": frame + frame}
+
+
+def values() -> dict[str, bytes]:
+    """Values and arguments as the extension writes them."""
+    plain = {"a": [1, 300, 2**40, -1.5, None, True], ("t", b"b"): {"x": "\u00e9" * 5}}
+    args = (1, "x", [2, {"k": ()}]), {"name": 2.5, "other": b"b"}
+    return {
+        "py_decode/value": b"\0" + _core._encode(plain)[0],
+        "py_decode/array": b"\0" + _core._encode(np.arange(2.0))[0],
+        "py_decode/bytes": b"\0" + _core._encode([bytes(300)])[0],
+        "py_decode/pickle": b"\0" + _core._encode({1, 2})[0],
+        "py_decode/arguments": b"\1" + _core._encode_args(*args)[0],
+        "py_decode/record": b"\2" + _core.pack(RECORD),
+    }
 
 
 def _copy_of_rows(database: Path) -> list[tuple[int, bytes, bytes]]:
@@ -121,7 +136,7 @@ def rows() -> dict[str, bytes]:
 
 def main() -> None:
     """Replace the seeds."""
-    seeds = {**texts(), **records(), **rows()}
+    seeds = {**texts(), **records(), **values(), **rows()}
     shutil.rmtree(CORPUS, ignore_errors=True)
     for name, data in seeds.items():
         path = CORPUS / name

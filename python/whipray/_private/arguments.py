@@ -32,18 +32,21 @@ NAMESPACE_BYTES: Final = 4096
 SOCKET_PATH_BYTES: Final = 107
 _LONGEST_SOCKET: Final = "session_2026-01-01_00-00-00_000000_4194304/sockets/raylet"
 
-SYSTEM_CONFIG: Final[dict[str, int]] = {
-    "dead_worker_logs_bytes": BYTES_MOST,
-    "dead_worker_logs_count": 0xFFFF_FFFF,
-    "env_server_idle_ms": BYTES_MOST,
-    "gcs_restarts_per_minute": 1000,
-    "prestart": 0xFFFF_FFFE,
-    "rotation_backup_count": 1000,
-    "rotation_max_bytes": BYTES_MOST,
-    "session_keep_bytes": BYTES_MOST,
-    "session_keep_count": 0xFFFF_FFFF,
+SYSTEM_CONFIG: Final[dict[str, tuple[float, float]]] = {
+    "dead_worker_logs_bytes": (0, BYTES_MOST),
+    "dead_worker_logs_count": (0, 0xFFFF_FFFF),
+    "env_server_idle_ms": (0, BYTES_MOST),
+    "gcs_restarts_per_minute": (0, 1000),
+    "gcs_silence_ms": (100, 1_000_000_000),
+    "hello_timeout_ms": (1, 1_000_000_000),
+    "prestart": (0, 0xFFFF_FFFE),
+    "rotation_backup_count": (0, 1000),
+    "rotation_max_bytes": (0, BYTES_MOST),
+    "session_keep_bytes": (0, BYTES_MOST),
+    "session_keep_count": (0, 0xFFFF_FFFF),
+    "worker_register_timeout_seconds": (0.001, 1_000_000),
 }
-"""The raylet's settings, all whole numbers, with the largest each takes."""
+"""The raylet's settings with the least and the most that each takes; all but seconds are whole."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -221,16 +224,19 @@ def _node_ip(name: str, value: str) -> None:
 
 def _system_config(name: str, value: Mapping[str, int]) -> None:
     for key, number in value.items():
-        most = SYSTEM_CONFIG.get(key)
-        if most is None:
+        bounds = SYSTEM_CONFIG.get(key)
+        if bounds is None:
             raise ValueError(
                 f"{name} has no setting {key!r}{nearest(str(key), SYSTEM_CONFIG)} "
                 f"(there are {', '.join(SYSTEM_CONFIG)})"
             )
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"{name}: {key} must be an int, not {_shown(number)}")
-        if not 0 <= number <= most:
-            raise ValueError(f"{name}: {key} takes 0 to {most}, not {number}")
+        kinds: tuple[type, ...] = (int, float) if key.endswith("_seconds") else (int,)
+        if isinstance(number, bool) or not isinstance(number, kinds):
+            wanted = "a number" if float in kinds else "an int"
+            raise TypeError(f"{name}: {key} must be {wanted}, not {_shown(number)}")
+        least, most = bounds
+        if not least <= number <= most:
+            raise ValueError(f"{name}: {key} takes {least} to {most}, not {number}")
 
 
 _NUMBER: Final = (int, float)
