@@ -393,6 +393,18 @@ typedef struct wr_py_task {
         **parent_link; /* among the running tasks with children; NULL: not there */
 } wr_py_task;
 extern PyTypeObject *wr_py_task_type;
+/* Decoded arguments in a vector with one free place before it. */
+enum { WR_PY_STACK_ARGS = 32 };
+typedef struct wr_py_args {
+    PyObject *stack[WR_PY_STACK_ARGS + 1];
+    PyObject **values; /* behind the free place */
+    PyObject *names;
+    uint32_t positional, total;
+} wr_py_args;
+/* task_args.c: the head alone, once; the arguments, which wr_py_args_free drops. 0, or -1 with an exception. */
+int wr_py_task_head(wr_py_task *task);
+int wr_py_task_args(wr_py_task *task, wr_py_args *out);
+void wr_py_args_free(wr_py_args *args);
 /* The task this thread runs, or NULL. */
 wr_py_task *wr_py_task_current(void);
 /* The running task (of this thread, or of its coroutine) submitted `child`. Nothing is held: a handle whose object is gone

@@ -6,7 +6,7 @@
 
 PyTypeObject *wr_py_task_type;
 
-enum { TASK_ID_BYTES = 24, STACK_ARGS = 32 };
+enum { TASK_ID_BYTES = 24 };
 
 static PyObject *done_object;             /* _core.DONE */
 static _Thread_local wr_py_task *running; /* innermost task of this thread */
@@ -68,95 +68,7 @@ void wr_py_task_reset(wr_py_task *t) {
     t->session = wr_py.session;
 }
 
-/* ---- Arguments ---- */
-
-static wr_py_decoder args_decoder(wr_py_task *t) {
-    return (wr_py_decoder){
-        .at = t->task.args.stream,
-        .end = t->task.args.stream + t->task.args.stream_bytes,
-        .view = &t->task.args,
-        .loans = &t->loans,
-        .holder = t->task.ref,
-        .links = t->task.refs,
-        .copy = true,
-        .link_count = t->task.ref_count,
-    };
-}
-
-/* The head, once; `extra` is decoded by hook and cached by its bytes. 0, or -1 with an exception. */
-static int read_head(wr_py_task *t, wr_py_decoder *d) {
-    if (wr_py_decode_head(d, &t->head) != 0) {
-        return -1;
-    }
-    if (t->head_read || t->head.extra == NULL) {
-        t->head_read = true;
-        return 0;
-    }
-    static PyObject *cache;
-    if (cache == NULL && (cache = PyDict_New()) == NULL) {
-        return -1;
-    }
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)t->head.extra, (Py_ssize_t)t->head.extra_bytes);
-    PyObject *known = bytes != NULL ? PyDict_GetItemWithError(cache, bytes) : NULL;
-    Py_XINCREF(known);
-    if (known == NULL && bytes != NULL && !PyErr_Occurred()) {
-        known = wr_py_hook_call(WR_PY_HOOK_call_extra, bytes, NULL);
-        enum { CACHED_MAX = 1024 };
-        if (known != NULL && PyDict_Size(cache) < CACHED_MAX && PyDict_SetItem(cache, bytes, known) != 0) {
-            Py_CLEAR(known);
-        }
-    }
-    Py_XDECREF(bytes);
-    if (known == NULL) {
-        return -1;
-    }
-    t->extra = known;
-    t->head_read = true;
-    return 0;
-}
-
-/* Decoded arguments in a vector with one free place before it; freed by args_free. */
-typedef struct args {
-    PyObject *stack[STACK_ARGS + 1];
-    PyObject **values; /* behind the free place */
-    PyObject *names;
-    uint32_t positional, total;
-} args;
-
-static int args_read(wr_py_task *t, args *a) {
-    wr_py_decoder d = args_decoder(t);
-    a->names = NULL;
-    a->total = 0;
-    if (read_head(t, &d) != 0) {
-        return -1;
-    }
-    const size_t total = (size_t)t->head.positional + t->head.keywords;
-    PyObject **memory = a->stack;
-    if (total > STACK_ARGS && (memory = PyMem_Malloc((total + 1) * sizeof *memory)) == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    a->values = memory + 1;
-    if (t->task.args.stream_bytes > 0 && wr_py_decode_args(&d, &t->head, a->values, &a->names) != 0) {
-        if (memory != a->stack) {
-            PyMem_Free(memory);
-        }
-        return -1;
-    }
-    a->positional = t->head.positional;
-    a->total = (uint32_t)total;
-    return 0;
-}
-
-static void args_free(args *a) {
-    for (uint32_t k = 0; k < a->total; k++) {
-        Py_DECREF(a->values[k]);
-    }
-    Py_XDECREF(a->names);
-    if (a->values - 1 != a->stack) {
-        PyMem_Free(a->values - 1);
-    }
-}
+/* ---- Calls ---- */
 
 /* Calls the function with the task's arguments; the arguments are dropped again. */
 static PyObject *call(wr_py_task *t, PyObject *callable) {
@@ -165,12 +77,12 @@ static PyObject *call(wr_py_task *t, PyObject *callable) {
         t->head_read = true;
         return PyObject_CallNoArgs(callable);
     }
-    args a;
-    if (args_read(t, &a) != 0) {
+    wr_py_args a;
+    if (wr_py_task_args(t, &a) != 0) {
         return NULL;
     }
     PyObject *result = wr_py_vector_call(callable, a.values, (Py_ssize_t)a.positional, a.names);
-    args_free(&a);
+    wr_py_args_free(&a);
     return result;
 }
 
@@ -514,15 +426,14 @@ static bool head_ready(wr_py_task *t) {
     if (!readable(t)) {
         return false;
     }
-    wr_py_decoder d = args_decoder(t);
-    return read_head(t, &d) == 0;
+    return wr_py_task_head(t) == 0;
 }
 
 static PyObject *task_args(PyObject *self, PyObject *ignored) {
     (void)ignored;
     wr_py_task *t = (wr_py_task *)self;
-    args a;
-    if (!readable(t) || args_read(t, &a) != 0) {
+    wr_py_args a;
+    if (!readable(t) || wr_py_task_args(t, &a) != 0) {
         return NULL;
     }
     PyObject *positional = PyTuple_New((Py_ssize_t)a.positional), *named = PyDict_New();
@@ -535,7 +446,7 @@ static PyObject *task_args(PyObject *self, PyObject *ignored) {
         good =
             PyDict_SetItem(named, PyTuple_GetItem(a.names, (Py_ssize_t)(k - a.positional)), a.values[k]) == 0;
     }
-    args_free(&a);
+    wr_py_args_free(&a);
     if (!good) {
         Py_XDECREF(positional);
         Py_XDECREF(named);

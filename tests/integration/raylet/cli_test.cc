@@ -195,11 +195,14 @@ TEST_F(Cli, StartLeavesAClusterAloneThatDoesNotAnswer) {
     EXPECT_TRUE(Said("pid " + std::to_string(raylet))) << said_;
     EXPECT_TRUE(Said("whipray stop --force")) << said_;
     EXPECT_EQ(1, Raylets());
+    kill(raylet, SIGCONT); /* the GCS gives up a node that is silent for 10 s */
+    EXPECT_EQ(0, Run("status")) << said_;
+    kill(raylet, SIGSTOP);
     EXPECT_EQ(1, Run("status")) << "it is the raylet that does not answer";
     EXPECT_TRUE(Said("the raylet did not answer in time (pid " + std::to_string(raylet))) << said_;
     kill(raylet, SIGCONT);
     EXPECT_EQ(0, Run("stop")) << said_ << "what ran is what ends";
-    EXPECT_FALSE(Runs(raylet));
+    EXPECT_FALSE(Runs(raylet)) << said_;
 }
 
 TEST_F(Cli, StopEndsARayletThatHangsWithAllOfItsProcesses) {
