@@ -604,6 +604,9 @@ wr_status gcs_actor_load(wr_gcs_core *core, const wr_actor_info *row, wr_error *
         core->dead_actors++;
         return WR_OK;
     }
+    if (spec.name.bytes > 0 && find_named(core, spec.name_space, spec.name) != NULL) { /* G6 */
+        return WR_FAIL(err, WR_E_CORRUPT, "two stored actors that live have one name");
+    }
     actor->cls = gcs_class_ref(core, actor->spec->cls, err);
     if (actor->cls == NULL) {
         wr_error_prefix(err, "a stored actor");

@@ -364,6 +364,25 @@ TEST(GcsCoreTest,
     wr_gcs_core_free(core);
 }
 
+TEST(GcsCoreTest, TwoStoredActorsThatLiveUnderOneNameAreRefused) { // G6
+    wr_gcs_core *core = NewCore();
+    wr_error err = {};
+    for (uint8_t i = 1; i <= 3; i++) {
+        wr_actor_spec spec = {};
+        spec.actor.bytes[0] = i;
+        spec.cls = Span(kOneCpu);
+        spec.name = wr_span_text("name");
+        wr_actor_info info = {};
+        info.spec.actor = spec.actor;
+        info.state = i == 1 ? WR_ACTOR_DEAD : WR_ACTOR_PENDING; // a dead one has none
+        const wr_span key = wr_span_of(&spec.actor, sizeof spec.actor);
+        ASSERT_EQ(WR_OK, wr_gcs_core_load(core, WR_GCS_ACTOR_SPEC, key, &spec, &err)) << err.text;
+        EXPECT_EQ(i == 3 ? WR_E_CORRUPT : WR_OK, wr_gcs_core_load(core, WR_GCS_ACTOR, key, &info, &err))
+            << int{i};
+    }
+    wr_gcs_core_free(core);
+}
+
 TEST(GcsCoreTest, AStoredNumberThatHasNoNextOneIsRefused) {
     wr_gcs_core *core = NewCore();
     wr_error err = {};
