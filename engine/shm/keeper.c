@@ -326,6 +326,7 @@ void wr_keeper_stats_of(const wr_keeper *k, wr_keeper_stats *out) {
         .slots_live = k->slots_live,
         .ports_open = k->ports_open,
         .rings_open = k->rings_open,
+        .rings_kept = k->rings_kept,
     };
     uint64_t run = 0, largest = 0;
     for (uint64_t u = 1; u < k->units; u++) {

@@ -87,6 +87,10 @@ void wr_keeper_port_fail(wr_keeper *keeper, uint16_t port, wr_handle cause, wr_l
 void wr_keeper_port_close(wr_keeper *keeper,
                           uint16_t port); /* who still names it by its generation gets an error; what is
                                              queued there is sealed by port_fail's lost(), else as gone */
+/* Closes those of `count` open ports, none an actor's and none with a taker, that no task names: neither in a ring nor waiting, nor
+ * on its way into either; submits that can open the port anew get NOT_FOUND meanwhile. The closed ones stand first afterwards; returns
+ * how many. One look at every cell in use, whatever `count`. */
+uint32_t wr_keeper_ports_close_unused(wr_keeper *keeper, uint16_t *ports, uint32_t count);
 typedef struct wr_port_info {
     wr_port_state state;
     bool actor;
@@ -127,7 +131,7 @@ typedef struct wr_keeper_stats {
     /* at rest: rows, candidates, orphans, pairs 0 */
     uint64_t cells_capacity, cells_leased, rows, candidates, orphan_cells, pairs;
     uint64_t heap_capacity, heap_leased, heap_largest_run, heap_orphaned;
-    uint32_t slots_live, ports_open, rings_open;
+    uint32_t slots_live, ports_open, rings_open, rings_kept; /* kept: of closed ports, with their slots */
 } wr_keeper_stats;
 void wr_keeper_stats_of(const wr_keeper *keeper, wr_keeper_stats *out);
 

@@ -92,7 +92,7 @@ struct wr_keeper {
     wr_keeper_port *ports;
     uint32_t port_high, ports_open, ports_failing;
     wr_keeper_ring *rings;
-    uint32_t ring_high /* one above the highest ever leased */, rings_open;
+    uint32_t ring_high /* one above the highest ever leased */, rings_open, rings_kept;
 
     uint16_t *cell_owner;  /* [cell_extents] slot, or wr_extent_owner */
     uint32_t *orphan_live; /* [cell_extents] cells of an orphaned extent that are not free */

@@ -48,6 +48,7 @@ wr_status wr_keeper_ring_open(wr_keeper *k, uint16_t port, uint32_t slot, uint32
     }
     wr_ring *ring = ring_at(k, r);
     uint64_t tail = WR_LOAD(&ring->tail);
+    k->rings_kept -= k->rings[r].kept;
     k->rings[r] = (wr_keeper_ring){.leased = true,
                                    .port = port,
                                    .slot = slot,
@@ -80,6 +81,7 @@ static void release_ring(wr_keeper *k, uint32_t r, bool keep) {
     *at = mine->next;
     *mine = (wr_keeper_ring){.kept = keep, .slot = keep ? mine->slot : 0};
     k->rings_open--;
+    k->rings_kept += keep;
 }
 
 /* ---- Ports ---- */
@@ -305,22 +307,91 @@ void wr_keeper_port_fail(wr_keeper *k, uint16_t n, wr_handle cause, wr_lost_reas
     fail_calls(k, n);
 }
 
-void wr_keeper_port_close(wr_keeper *k, uint16_t n) {
-    if (!is_open(k, n)) {
-        return;
-    }
+static void generation_end(wr_keeper *k, uint32_t n) {
     wr_keeper_port *port = &k->ports[n];
-    port->generation = wr_generation_next(port->generation);
+    port->generation = wr_generation_next(port->generation & ~WR_PORT_RETIRING) & ~WR_PORT_RETIRING;
+    port->generation += port->generation == 0;
     WR_STORE_SEQ(&k->pool->ports[n].generation,
                  port->generation); /* before the looks at tails: README, pair 6 */
-    wr_keeper_port_state(k, n, WR_PORT_CLOSED, 0);
-    fail_calls(k, n); /* late calls, and what its last taker's death queued again: nobody else looks there */
+    wr_keeper_port_state(k, (uint16_t)n, WR_PORT_CLOSED, 0);
+}
+
+static void give_port_back(wr_keeper *k, uint32_t n) {
+    wr_keeper_port *port = &k->ports[n];
     while (port->rings_first != 0) {
         release_ring(k, port->rings_first - 1, true);
     }
     k->ports_failing -= port->failing;
     k->ports_open--;
     *port = (wr_keeper_port){.generation = port->generation};
+}
+
+void wr_keeper_port_close(wr_keeper *k, uint16_t n) {
+    if (!is_open(k, n)) {
+        return;
+    }
+    generation_end(k, n);
+    fail_calls(k, n); /* late calls, and what its last taker's death queued again: nobody else looks there */
+    give_port_back(k, n);
+}
+
+/* ---- Ports that no task names ---- */
+
+enum { LOOKED_FOR = 1, NAMED = 2 };
+
+static void find_named(const wr_keeper *k, uint8_t *marks) {
+    const uint32_t each = 1u << k->pool->cells_shift;
+    for (uint32_t first = 0; first < k->pool->cell_count; first += each) {
+        if (!wr_keeper_cell_known(k, first)) {
+            continue;
+        }
+        for (uint32_t i = first; i < first + each && i < k->pool->cell_count; i++) {
+            const wr_cell *cell = &k->pool->cells[i];
+            wr_cell_state state = wr_state_of(WR_LOAD_SEQ(&cell->ctl));
+            uint32_t port = wr_cell_port(cell);
+            if ((state == WR_CELL_WAITING || state == WR_CELL_READY || state == WR_CELL_RUNNING) &&
+                port < k->pool->geometry.ports && marks[port] != 0) {
+                marks[port] = NAMED;
+            }
+        }
+    }
+}
+
+uint32_t wr_keeper_ports_close_unused(wr_keeper *k, uint16_t *ports, uint32_t count) {
+    uint8_t *marks = wr_calloc(k->pool->geometry.ports, 1);
+    if (marks == NULL) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint16_t n = ports[i];
+        if (is_open(k, n) && !k->ports[n].actor && k->ports[n].takers == 0) {
+            marks[n] = LOOKED_FOR;
+            WR_STORE_SEQ(&k->pool->ports[n].generation, k->ports[n].generation | WR_PORT_RETIRING);
+        }
+    }
+    atomic_thread_fence(memory_order_seq_cst); /* before the looks at tails and cells: README, pair 7 */
+    for (uint32_t i = 0; i < count; i++) {
+        wr_port_info info;
+        wr_keeper_port_info(k, ports[i], &info);
+        marks[ports[i]] = info.queued != 0 && marks[ports[i]] != 0 ? NAMED : marks[ports[i]];
+    }
+    find_named(k, marks);
+    uint32_t closed = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint16_t n = ports[i];
+        if (marks[n] == NAMED) {
+            WR_STORE_SEQ(&k->pool->ports[n].generation, k->ports[n].generation);
+        } else if (marks[n] ==
+                   LOOKED_FOR) { /* what came after the look takes itself back: no call is failed here */
+            generation_end(k, n);
+            give_port_back(k, n);
+            ports[i] = ports[closed];
+            ports[closed++] = n;
+        }
+        marks[n] = 0;
+    }
+    wr_free(marks);
+    return closed;
 }
 
 /* What a pass does for ports: late calls of dead ones, and the bells that submitters ring are armed again. */
@@ -382,6 +453,7 @@ void wr_keeper_slot_rings_dead(wr_keeper *k, uint32_t slot) {
             release_ring(k, r, false);
         } else if (k->rings[r].kept && k->rings[r].slot == slot) {
             k->rings[r].kept = false;
+            k->rings_kept--;
         }
     }
 }

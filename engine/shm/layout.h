@@ -192,6 +192,10 @@ typedef struct wr_port {
 } wr_port;
 _Static_assert(sizeof(wr_port) == 64 + 2 * 192 + 4096, "port");
 
+/* Beside the generation while the raylet looks whether a class's port may be closed (README, invariant 16): submits that can open
+ * the class anew see another opening; who looks at the low half sees none. */
+#define WR_PORT_RETIRING 0x80000000u
+
 /* A task of this port_generation was meant for an earlier opening of the port (README, invariant 14). seq_cst:
  * README, pair 6. */
 static inline bool wr_port_passed_on(const wr_port *port, uint16_t port_generation) {

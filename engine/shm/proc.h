@@ -59,6 +59,8 @@ typedef struct wr_task_spec {
                                  are taken from the block, which must have room for ref_count of them); 0: inline */
     const wr_handle *refs; /* waited for and pinned; any number (joins above 62 pending) */
     uint32_t ref_count;
+    bool
+        reopens; /* generation is set, and the caller can open the port anew: NOT_FOUND instead of a task that ends */
 } wr_task_spec;
 
 /* The ring must have been opened (wr_keeper_ring_open); which one it is stands in the port's table, spec->ring
@@ -69,7 +71,7 @@ typedef struct wr_task_spec {
  * A port that is closed while this runs (or while the task stands in the backlog) seals the task with wr_proc_on_gone's
  * result, and the task reaches nobody: also not who has the port then.
  * Fails: OBJECT_STORE_FULL, RAYLET_DIED, INVALID (inline too long), ACTOR_DIED (the port is not of that generation any
- * more), STATE. */
+ * more), NOT_FOUND (instead, with spec->reopens: nothing was submitted, and the block is freed), STATE. */
 WR_MUST_USE wr_status wr_proc_submit(wr_proc *proc, const wr_task_spec *spec, wr_handle *out, wr_error *err);
 /* Queues what waits in the backlog as far as rings have room; true: something is left. */
 bool wr_proc_flush(wr_proc *proc);

@@ -270,12 +270,44 @@ static void join_build(wr_proc *p, join_plan *plan, uint32_t depth, uint32_t fir
     }
 }
 
+/* ---- Taking a task back ---- */
+
+/* READY or WAITING -> claimed by this process -> sealed. STATE: *out_word says who runs it. */
+static wr_status withdraw(wr_proc *p, wr_cell *cell, wr_handle handle, const wr_result *error,
+                          uint64_t *out_word) {
+    WR_STORE_RELAXED(&p->slot->current[WR_LANE_OWN], handle);
+    WR_INTENT_BARRIER();
+    uint64_t word = WR_LOAD(&cell->ctl);
+    for (;;) {
+        if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) == WR_CELL_SEALED ||
+            wr_state_of(word) == WR_CELL_FREE) {
+            return WR_E_NOT_FOUND;
+        }
+        if (wr_state_of(word) == WR_CELL_RUNNING) {
+            *out_word = word;
+            return WR_E_STATE;
+        }
+        if (WR_CAS(
+                &cell->ctl, &word,
+                wr_word(wr_generation_of(word), WR_CELL_RUNNING | p->who | ((uint32_t)word & WR_FLAG_ALL)))) {
+            break;
+        }
+    }
+    wr_proc_seal_cell(p, handle, error, true);
+    return WR_OK;
+}
+
 /* ---- Submit ---- */
 
 /* The port was closed since the caller learned of it. */
 static inline bool other_opening(const wr_proc *p, const wr_task_spec *spec) {
     return spec->generation != 0 &&
            WR_LOAD_RELAXED(&p->pool->ports[spec->port].generation) != spec->generation;
+}
+
+static wr_status stale(const wr_task_spec *spec, wr_error *err) {
+    return WR_FAIL(err, WR_E_NOT_FOUND, "submit: port %u was closed since the caller learned of it",
+                   spec->port);
 }
 
 /* The usual: a few inline bytes for a port at which this process has a ring. Everything else is looked at
@@ -292,6 +324,12 @@ static wr_status check_spec(wr_proc *p, const wr_task_spec *spec, wr_error *err)
         return WR_FAIL(err, WR_E_INVALID, "submit: port %u of %u", spec->port, p->pool->geometry.ports);
     }
     if (spec->port != WR_PORT_NONE && other_opening(p, spec)) {
+        if (spec->reopens) {
+            if (spec->block != 0) {
+                wr_proc_heap_free(p, spec->block);
+            }
+            return stale(spec, err);
+        }
         return WR_FAIL(err, WR_E_ACTOR_DIED,
                        "submit: what had port %u has ended, and its last handle is gone", spec->port);
     }
@@ -435,6 +473,24 @@ static bool submit_waiting(wr_proc *p, const wr_task_spec *spec, uint32_t index,
     return queued;
 }
 
+/* The raylet closes the port, or looks whether it may (README, invariant 16). OK: it runs or has run, so the port stays. */
+static wr_status take_back(wr_proc *p, const wr_task_spec *spec, wr_handle handle, wr_error *err) {
+    uint64_t word;
+    if (withdraw(p, wr_cell_at(p->pool, handle), handle, &p->gone, &word) != WR_OK) {
+        return WR_OK;
+    }
+    wr_proc_unref(p, handle);
+    return stale(spec, err);
+}
+
+/* After the task was published: seq_cst, README, pair 7. */
+static inline bool retired(const wr_proc *p, const wr_task_spec *spec, uint32_t pending) {
+    if (WR_UNLIKELY(pending != 0 || p->backlog_count != 0)) { /* no store of a tail came before */
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+    return WR_LOAD_SEQ(&p->pool->ports[spec->port].generation) != spec->generation;
+}
+
 wr_status wr_proc_submit_uncounted(wr_proc *p, const wr_task_spec *spec, wr_handle *out, wr_error *err) {
     if (WR_UNLIKELY(p->forked) || !plain_spec(p, spec)) {
         WR_TRY(check_spec(p, spec, err));
@@ -484,11 +540,14 @@ wr_status wr_proc_submit_uncounted(wr_proc *p, const wr_task_spec *spec, wr_hand
         queued = submit_waiting(p, spec, index, handle, pending,
                                 plan != NULL && plan->ref_count != 0 ? plan : NULL);
     }
-    if (WR_UNLIKELY(!queued)) {
+    if (WR_UNLIKELY(!queued) && !spec->reopens) {
         wr_proc_fail_gone(p, handle);
     }
     if (plan != NULL) {
         plan_drop(p, plan);
+    }
+    if (spec->reopens && WR_UNLIKELY(retired(p, spec, pending))) {
+        WR_TRY(take_back(p, spec, handle, err));
     }
     *out = handle;
     return WR_OK;
@@ -521,31 +580,6 @@ uint32_t wr_proc_port_generation(const wr_proc *p, uint16_t port) {
 }
 
 /* ---- Cancel ---- */
-
-/* READY or WAITING -> claimed by this process -> sealed. STATE: *out_word says who runs it. */
-static wr_status withdraw(wr_proc *p, wr_cell *cell, wr_handle handle, const wr_result *error,
-                          uint64_t *out_word) {
-    WR_STORE_RELAXED(&p->slot->current[WR_LANE_OWN], handle);
-    WR_INTENT_BARRIER();
-    uint64_t word = WR_LOAD(&cell->ctl);
-    for (;;) {
-        if (wr_generation_of(word) != wr_generation_of(handle) || wr_state_of(word) == WR_CELL_SEALED ||
-            wr_state_of(word) == WR_CELL_FREE) {
-            return WR_E_NOT_FOUND;
-        }
-        if (wr_state_of(word) == WR_CELL_RUNNING) {
-            *out_word = word;
-            return WR_E_STATE;
-        }
-        if (WR_CAS(
-                &cell->ctl, &word,
-                wr_word(wr_generation_of(word), WR_CELL_RUNNING | p->who | ((uint32_t)word & WR_FLAG_ALL)))) {
-            break;
-        }
-    }
-    wr_proc_seal_cell(p, handle, error, true);
-    return WR_OK;
-}
 
 void wr_proc_fail_gone(wr_proc *p, wr_handle handle) {
     wr_cell *cell = wr_cell_at(p->pool, handle);

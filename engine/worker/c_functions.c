@@ -245,7 +245,7 @@ static wr_status number_of(wr_client *client, struct c_functions *f, const char 
 
 wr_status wr_c_submit(wr_client *client, const char *name, const void *args, uint64_t arg_bytes, wr_ref *out,
                       wr_error *err) {
-    enum { RETRIES = 3 };
+    enum { RETRIES = 3, REOPENS_MAX = 8 };
     if (!client_live(client)) {
         return wr_client_refuse(client, err);
     }
@@ -261,14 +261,19 @@ wr_status wr_c_submit(wr_client *client, const char *name, const void *args, uin
     struct c_functions *f = client->c_functions;
     uint32_t number = 0;
     WR_TRY(number_of(client, f, name, &number, err));
-    if (!f->open) {
-        WR_TRY(class_open(client, f, err));
+    wr_status status = WR_E_NOT_FOUND;
+    for (int tries = 0; tries < REOPENS_MAX && status == WR_E_NOT_FOUND; tries++) {
+        if (!f->open) {
+            WR_TRY(class_open(client, f, err));
+        }
+        const wr_call call = {.port = f->port,
+                              .ring = f->ring,
+                              .generation = f->generation,
+                              .function = number,
+                              .max_retries = RETRIES,
+                              .args = {.stream = args, .stream_bytes = arg_bytes}};
+        status = wr_submit(client, &call, out, err);
+        f->open = status != WR_E_NOT_FOUND; /* the raylet gave the port of an unused class back */
     }
-    const wr_call call = {.port = f->port,
-                          .ring = f->ring,
-                          .generation = f->generation,
-                          .function = number,
-                          .max_retries = RETRIES,
-                          .args = {.stream = args, .stream_bytes = arg_bytes}};
-    return wr_submit(client, &call, out, err);
+    return status;
 }

@@ -27,6 +27,10 @@ static wr_status port_refuse(wr_client *client, const wr_call *call, bool outliv
         wr_error_hint(err, "%s", why.hint);
         return status;
     }
+    if (outlived) {
+        return WR_FAIL(err, WR_E_NOT_FOUND, "call: port %u was closed since its class was opened",
+                       (unsigned)call->port);
+    }
     return WR_FAIL(err, WR_E_INVALID, "call: port %u is closed", (unsigned)call->port);
 }
 
@@ -78,6 +82,7 @@ wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_erro
     wr_task_spec spec = {.port = parked ? WR_PORT_NONE : (uint16_t)call->port,
                          .ring = call->ring,
                          .generation = parked ? 0 : call->generation,
+                         .reopens = !parked && call->generation != 0 && (call->function & WR_METHOD) == 0,
                          .function = call->function,
                          .flags = (uint8_t)call->flags,
                          .max_retries = call->max_retries < 0             ? RETRIES_ENDLESS
@@ -105,7 +110,7 @@ wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_erro
     wr_ref ref = 0;
     wr_status status = wr_proc_submit(client->proc, &spec, &ref, err);
     if (WR_UNLIKELY(status != WR_OK)) {
-        if (spec.block != 0) {
+        if (spec.block != 0 && status != WR_E_NOT_FOUND) { /* there it is gone already */
             wr_proc_heap_free(client->proc, spec.block);
         }
         return wr_client_explain(client, status, err);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { REOPENS_MAX = 8 }; /* of one call: each is of another opening of its class */
+
 /* ---- Submit ---- */
 
 /* The one ref of a call -> what .remote returns. */
@@ -69,16 +71,44 @@ static PyObject *dead_port(const wr_call *call, int32_t num_returns, const wr_er
     return out;
 }
 
-static PyObject *submit_call(const wr_call *call, int32_t num_returns) {
-    wr_ref handle = 0;
-    wr_error error;
-    error.status = WR_OK; /* the rest is filled only by a failure */
+/* Other threads run while it waits for room in the store. INTERRUPTED: an exception is set. */
+static wr_status submit_in_room(const wr_call *call, wr_ref *out, wr_error *error) {
     wr_status status;
     wr_py_room room = {0};
     do {
         wr_py_room_begin(&room);
-        status = wr_submit(wr_py.client, call, &handle, &error);
+        status = wr_submit(wr_py.client, call, out, error);
     } while (wr_py_room_again(&room, status));
+    return status;
+}
+
+/* The raylet has given back the port of the class, which nobody used: opens it anew, and submits again. 0, or -1 with an
+ * exception. */
+static int submit_again(const wr_py_call_spec *spec, wr_call *call, wr_ref *out, wr_error *error,
+                        wr_status *out_status) {
+    wr_py_target to = spec->to;
+    for (int tries = 0; tries < REOPENS_MAX && *out_status == WR_E_NOT_FOUND; tries++) {
+        if (wr_py_function_rebind(spec->function, &to) != 0) {
+            return -1;
+        }
+        call->port = to.port;
+        call->ring = to.ring;
+        call->generation = to.generation;
+        *out_status = submit_in_room(call, out, error);
+    }
+    return 0;
+}
+
+static PyObject *submit_call(const wr_py_call_spec *spec, wr_call *call) {
+    const int32_t num_returns = spec->num_returns;
+    wr_ref handle = 0;
+    wr_error error;
+    error.status = WR_OK; /* the rest is filled only by a failure */
+    wr_status status = submit_in_room(call, &handle, &error);
+    if (WR_UNLIKELY(status == WR_E_NOT_FOUND && spec->function != NULL) &&
+        submit_again(spec, call, &handle, &error, &status) != 0) {
+        return NULL;
+    }
     if (WR_UNLIKELY(status != WR_OK)) {
         if (status == WR_E_INTERRUPTED) {
             return NULL;
@@ -117,7 +147,7 @@ PyObject *wr_py_submit(const wr_py_call_spec *spec, PyObject *const *args, Py_ss
     };
     const wr_py_call_head head = {.num_returns = spec->num_returns, .extra = spec->extra};
     if (count == 0 && names == NULL && head.num_returns == 1 && head.extra == NULL) {
-        return submit_call(&call, 1);
+        return submit_call(spec, &call);
     }
     wr_py_sink *sink = wr_py_sink_take();
     if (sink == NULL) {
@@ -131,7 +161,7 @@ PyObject *wr_py_submit(const wr_py_call_spec *spec, PyObject *const *args, Py_ss
             call.refs = sink->links;
             call.ref_count = sink->link_count;
             call.args = wr_py_sink_value(sink);
-            out = submit_call(&call, spec->num_returns);
+            out = submit_call(spec, &call);
         }
     }
     wr_py_sink_give(sink);
@@ -255,6 +285,7 @@ static inline wr_py_call_spec spec_of(const wr_py_callable *c, const wr_py_targe
         .max_retries = c->max_retries,
         .flags = c->flags,
         .window = c->window,
+        .function = (to->function & WR_METHOD) == 0 ? (PyObject *)c : NULL,
     };
 }
 

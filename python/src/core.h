@@ -329,6 +329,7 @@ typedef struct wr_py_call_spec {
     PyObject *extra; /* bytes or NULL */
     int32_t num_returns, max_retries;
     uint32_t flags, window;
+    PyObject *function; /* a RemoteFunction, whose class can be opened anew, or NULL; borrowed */
 } wr_py_call_spec;
 enum { WR_PY_RETURNS_STREAM = -1, WR_PY_POSITIONAL_MAX = 16 };
 /* Checks, encodes, submits; returns what .remote returns. */
@@ -364,6 +365,9 @@ PyObject *wr_py_callable_clone(PyObject *callable);
 PyObject *wr_py_callable_remote(const wr_py_callable *callable, const wr_py_target *to, PyObject *const *args,
                                 Py_ssize_t count, PyObject *names);
 PyObject *wr_py_callable_submit(const wr_py_callable *callable, const wr_py_target *to, PyObject *args);
+
+/* The class of a RemoteFunction was closed since it was bound to *to: binds it anew. 0, or -1 with an exception. */
+int wr_py_function_rebind(PyObject *function, wr_py_target *to);
 
 /* Checks a call. out[WR_PY_POSITIONAL_MAX]: when the keywords fill the next positions, all values in order
  * and their number in *out_count (else -1). 0, or -1 with TypeError. */

@@ -85,6 +85,26 @@ static int function_ready(remote_function *f) {
     return 0;
 }
 
+int wr_py_function_rebind(PyObject *function, wr_py_target *to) {
+    remote_function *f = (remote_function *)function;
+    if (f->session == wr_py.session && f->to.port == to->port && f->to.generation == to->generation) {
+        PyObject *closed = Py_BuildValue("(III)", to->port, to->ring, to->generation);
+        f->session = 0;
+        PyObject *done =
+            closed != NULL ? wr_py_hook_call(WR_PY_HOOK_resolve_function, function, closed) : NULL;
+        Py_XDECREF(closed);
+        if (done == NULL) {
+            return -1;
+        }
+        Py_DECREF(done);
+    } /* else another thread was faster */
+    if (function_ready(f) != 0) {
+        return -1;
+    }
+    *to = f->to;
+    return 0;
+}
+
 static PyObject *function_remote(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     remote_function *f = (remote_function *)self;
     return WR_LIKELY(function_ready(f) == 0) ? wr_py_callable_remote(&f->head, &f->to, args, count, names)

@@ -27,7 +27,7 @@ Hooks (keyword of `set_hooks`: signature -> result):
         made (its actor is dead).
     auto_init() -> None
         Called when get, put, wait, remote ... find no session; connects, or raises.
-    resolve_function(function: RemoteFunction) -> None
+    resolve_function(function: RemoteFunction, closed: tuple[int, int, int] = ...) -> None
         First `.remote` in a session: exports, opens the class, calls `function._bind(function=,
         port=, ring=, generation=)`.
     resolve_actor(core: ActorCore) -> None

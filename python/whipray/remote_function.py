@@ -140,8 +140,14 @@ class RemoteFunction(_core.RemoteFunction):
         """Graphs of calls are not built yet."""
         raise NotImplementedError(f"{self._name}.bind(): graphs are not built yet in Whipray")
 
-    def _resolve(self) -> None:
-        """Export the function and open its class (hook ``resolve_function``)."""
+    def _resolve(self, closed: tuple[int, int, int] | None = None) -> None:
+        """Export the function and open its class (hook ``resolve_function``).
+
+        Parameters
+        ----------
+        closed
+            Port, ring and generation of the class that the raylet has closed since.
+        """
         session = sessions.require()
         inherited = session.assignment
         key: Any = (
@@ -154,16 +160,16 @@ class RemoteFunction(_core.RemoteFunction):
             found = self._resolved.get(key)
         except TypeError:  # an option that has no hash, such as a dict
             key = found = None
-        if found is None:
-            found = self._open()
-            if key is not None and len(self._resolved) < RESOLVED_KEPT:
+        if found is None or found[1:] == closed:
+            found = self._open(closed)
+            if key in self._resolved or (key is not None and len(self._resolved) < RESOLVED_KEPT):
                 self._resolved[key] = found
         number, port, ring, generation = found
         self._bind(function=number, port=port, ring=ring, generation=generation)
         if session.kind == _core.KIND_WORKER:
             session.bound.add(self)
 
-    def _open(self) -> tuple[int, int, int, int]:
+    def _open(self, closed: tuple[int, int, int] | None) -> tuple[int, int, int, int]:
         given = self._options
         needs = options.resources_of(given, 1)
         calls = given.get("max_calls")
@@ -171,7 +177,7 @@ class RemoteFunction(_core.RemoteFunction):
             calls = 1 if needs.get("GPU") else 0
         name = given.get("name") or self._name
         number = self._pickled.export({"kind": "function", "name": name, "max_calls": calls})
-        return number, *functions.open_class(functions.placement_of(given, needs), name)
+        return number, *functions.open_class(functions.placement_of(given, needs), name, closed)
 
     @property
     def _function_name(self) -> str:

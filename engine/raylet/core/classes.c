@@ -21,6 +21,13 @@ static bool same_class(const wr_class *a, const wr_class *b) {
            a->labels_bytes == b->labels_bytes && memcmp(a->labels, b->labels, a->labels_bytes) == 0;
 }
 
+void wr_raylet_core_class_used(wr_raylet_core *core, wr_time_ns now, uint16_t port) {
+    core_class *c = core_class_of_port(core, port);
+    if (c != NULL) {
+        c->used_at = now;
+    }
+}
+
 uint16_t wr_raylet_core_class_find(const wr_raylet_core *core, const wr_class *cls) {
     for (uint32_t i = 0; i < core->class_count; i++) {
         if (core->classes[i] != NULL && !core->classes[i]->failed &&
@@ -85,6 +92,7 @@ wr_status wr_raylet_core_class_add(wr_raylet_core *core, wr_time_ns now, const w
     c->cls = *cls;
     c->port = port;
     c->takers_told = WR_CORE_NONE;
+    c->used_at = now;
     wr_status status = wr_map_set(&core->class_by_port, port, (uintptr_t)c, err);
     if (status != WR_OK) {
         wr_free(c);
@@ -129,6 +137,7 @@ void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t po
         core->sync_dirty = true;
         c->waits_since = now;
     }
+    c->used_at = info->queued > 0 || c->workers > 0 ? now : c->used_at;
     c->queued = info->queued;
     c->ready = info->ready;
     c->sleepers = info->sleepers;
@@ -410,13 +419,64 @@ void core_class_fail(wr_raylet_core *core, core_class *c, wr_status status, cons
     WR_ASSERT(ok == WR_OK);
 }
 
-void core_class_close(wr_raylet_core *core, core_class *c) {
+static void forget(wr_raylet_core *core, core_class *c) {
     WR_ASSERT(c->workers == 0);
-    core_class_fail(core, c, WR_E_OWNER_DIED, "the job has ended", true);
-    core_cmd(core, WR_CMD_PORT_CLOSE)->port = c->port;
     wr_map_remove(&core->class_by_port, c->port, NULL);
     core->classes[c->index] = NULL;
     wr_free(c);
+}
+
+void core_class_close(wr_raylet_core *core, core_class *c) {
+    core_class_fail(core, c, WR_E_OWNER_DIED, "the job has ended", true);
+    core_cmd(core, WR_CMD_PORT_CLOSE)->port = c->port;
+    forget(core, c);
+}
+
+/* ---- Classes that nobody uses ---- */
+
+static bool unused(const core_class *c, wr_time_ns now, wr_time_ns since) {
+    return c != NULL && c->workers == 0 && (c->failed || (c->queued == 0 && now - c->used_at >= since));
+}
+
+uint32_t wr_raylet_core_class_unused(const wr_raylet_core *core, wr_time_ns now, bool scarce,
+                                     wr_time_ns since, uint16_t *out, uint32_t max) {
+    uint32_t failed = 0, count = 0;
+    for (uint32_t i = 0; i < core->class_count; i++) {
+        failed += core->classes[i] != NULL && core->classes[i]->failed && core->classes[i]->workers == 0;
+    }
+    if (!scarce && failed < WR_CORE_FAILED_CLASSES_MAX) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < core->class_count; i++) {
+        const core_class *c = core->classes[i];
+        if (!unused(c, now, since) || (!scarce && !c->failed)) {
+            continue;
+        }
+        uint32_t at = count < max ? count++ : max; /* out: the longest unused first */
+        for (; at > 0; at--) {
+            const core_class *before = core_class_of_port(core, out[at - 1]);
+            if (before->failed > c->failed ||
+                (before->failed == c->failed && before->used_at <= c->used_at)) {
+                break;
+            }
+            if (at < max) {
+                out[at] = out[at - 1];
+            }
+        }
+        if (at < max) {
+            out[at] = c->port;
+        }
+    }
+    return count;
+}
+
+void wr_raylet_core_class_closed(wr_raylet_core *core, uint16_t port) {
+    core_class *c = core_class_of_port(core, port);
+    WR_ASSERT(c != NULL);
+    wr_status status = wr_fair_wait(core->fair, c->cls.job, c->index + 1ull, false, NULL);
+    WR_ASSERT(status == WR_OK);
+    core->sync_dirty = true;
+    forget(core, c);
 }
 
 bool wr_raylet_core_class_info(wr_raylet_core *core, uint32_t *cursor, wr_core_class_info *out) {

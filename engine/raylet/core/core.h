@@ -12,6 +12,8 @@
  * N4. A worker that was started with devices is never used with others: it ends when it is not needed.
  * N5. Wishes to the GCS are kept until acknowledged and repeated to each new epoch.
  * N6. The tables of a job are empty once its driver and its last worker are gone.
+ * N7. A class is forgotten before its job ends only if no task names it: it has no worker and its group was removed, or
+ *     nothing was queued, and the pool says that no cell in use has its port.
  *
  * Ownership: all arguments are borrowed for the call. Commands and messages are owned by the core until the next
  * wr_raylet_core_clear. Cost: a call is O(what it changes) plus one scheduling pass, O(classes + workers).
@@ -39,6 +41,7 @@ enum {
     WR_CORE_SPAWN_FAILURES_MAX = 3,
     WR_CORE_NONE = 0xffffffffu,
     WR_CORE_WORKERS_MAX = 1000,
+    WR_CORE_FAILED_CLASSES_MAX = 64, /* classes of removed groups that keep their ports */
     WR_CORE_REMOVED_GROUPS_MAX =
         1000 /* removed groups that the table still shows, the newest; as many as the GCS's */
 };
@@ -152,6 +155,16 @@ bool wr_raylet_core_class_feasible(wr_raylet_core *core, const wr_class *cls, ch
 /* Facts of the pool, before a tick. Iterate: ports of all classes; workers that are assigned to classes. */
 bool wr_raylet_core_class_next(const wr_raylet_core *core, uint32_t *cursor, uint16_t *out_port);
 void wr_raylet_core_class_fact(wr_raylet_core *core, wr_time_ns now, uint16_t port, const wr_port_info *info);
+
+/* Ports of classes without a worker that could be closed (N7), at most `max`, the longest unused first: those whose placement group
+ * was removed, once there are WR_CORE_FAILED_CLASSES_MAX of them; if ports or rings are scarce, all of these, and those
+ * that had nothing queued, no worker and no opening for `since`. Whether a task still names one, only the pool knows: who
+ * closes one says so. O(classes * max). */
+uint32_t wr_raylet_core_class_unused(const wr_raylet_core *core, wr_time_ns now, bool scarce,
+                                     wr_time_ns since, uint16_t *out, uint32_t max);
+void wr_raylet_core_class_closed(wr_raylet_core *core,
+                                 uint16_t port); /* its port is closed: it is forgotten */
+void wr_raylet_core_class_used(wr_raylet_core *core, wr_time_ns now, uint16_t port); /* a client opened it */
 
 typedef struct wr_core_class_info {
     uint16_t port;

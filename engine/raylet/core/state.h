@@ -38,7 +38,8 @@ typedef struct core_class {
     bool hungry_told, waits, failed;
     char why[256]; /* it waits */
     wr_time_ns waits_since;
-    uint32_t demand; /* told to the GCS */
+    wr_time_ns used_at; /* it was opened, or had something queued or a worker */
+    uint32_t demand;    /* told to the GCS */
 } core_class;
 
 struct core_worker {

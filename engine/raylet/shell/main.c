@@ -29,6 +29,8 @@ enum {
     SESSION_KEEP_COUNT = 10,
     SESSION_KEEP_BYTES = 1 << 30,
     DEAD_LOGS_COUNT = 200,
+    POOL_PORTS_MAX = 4096,
+    POOL_RINGS_MAX = 8192,
     DEAD_LOGS_BYTES = 1 << 30,
     REGISTER_SECONDS_MAX = 1000 * 1000
 };
@@ -133,6 +135,14 @@ static const struct setting {
      .wide = true,
      .least = 100,
      .most = PATIENCE_MS_MAX},
+    {.name = "pool_ports", /* fewer than usual, for tests of what happens when they are all taken */
+     .variable = "WHIPRAY_POOL_PORTS",
+     .at = offsetof(shell_args, pool_ports),
+     .most = POOL_PORTS_MAX},
+    {.name = "pool_rings",
+     .variable = "WHIPRAY_POOL_RINGS",
+     .at = offsetof(shell_args, pool_rings),
+     .most = POOL_RINGS_MAX},
     {.name = "prestart", .at = offsetof(shell_args, prestart), .most = UINT32_MAX - 1},
 };
 
@@ -464,7 +474,8 @@ static wr_status start(wr_shell *sh, wr_error *err) {
     WR_TRY(wr_paths_join(sh->args.session_dir, "logs", logs, err));
     WR_TRY(wr_paths_folder(logs, err));
     WR_TRY(store_size(&sh->args, &heap, &memory, err));
-    wr_pool_geometry geometry = {.heap_bytes = heap};
+    wr_pool_geometry geometry = {
+        .heap_bytes = heap, .ports = sh->args.pool_ports, .rings = sh->args.pool_rings};
     WR_TRY(wr_pool_create(&geometry, &sh->pool, err));
     WR_TRY(wr_keeper_new(sh->pool, &sh->keeper, err));
     wr_proc_on_wait(wr_keeper_proc(sh->keeper), never_wait, NULL);

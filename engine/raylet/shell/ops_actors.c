@@ -89,7 +89,7 @@ static wr_status actor_create(wr_shell *sh, shell_conn *conn, uint64_t request, 
     char texts[3][NAME_MAX_BYTES] = {{0}};
     uint32_t actor;
     WR_TRY(read_actor(sh, conn, body, &spec, texts, err));
-    WR_TRY(wr_keeper_port_open(sh->keeper, true, &spec.port, err));
+    WR_TRY(shell_port_open(sh, true, &spec.port, err));
     bool named = spec.name[0] != 0;
     uint64_t ticket = named ? shell_ticket_new(sh, conn, request, TICKET_CREATE) : 0;
     wr_status status = wr_raylet_core_actor_create(sh->core, wr_clock_ns(), ticket, &spec, &actor, err);

@@ -148,6 +148,50 @@ void shell_write_generation(wr_shell *sh, uint16_t port) {
     wr_record_int(&sh->w, "generation", info.generation);
 }
 
+enum { CLOSED_AT_ONCE = 256 };
+
+/* A class that was just opened is about to be used: its ring is not taken for another. */
+#define SCARCE_AGE_NS (100ull * 1000 * 1000)
+
+bool shell_ports_scarce(const wr_shell *sh) {
+    const wr_pool_geometry *g = wr_pool_geometry_of(sh->pool);
+    wr_keeper_stats stats;
+    wr_keeper_stats_of(sh->keeper, &stats);
+    return stats.ports_open > g->ports / 4 * 3 || stats.rings_open + stats.rings_kept > g->rings / 4 * 3;
+}
+
+bool shell_classes_tend(wr_shell *sh, bool scarce, uint64_t since_ns) {
+    uint16_t ports[CLOSED_AT_ONCE];
+    uint32_t count =
+        wr_raylet_core_class_unused(sh->core, wr_clock_ns(), scarce, since_ns, ports, CLOSED_AT_ONCE);
+    if (count == 0) {
+        return false;
+    }
+    const uint32_t closed = wr_keeper_ports_close_unused(sh->keeper, ports, count);
+    for (uint32_t i = 0; i < closed; i++) {
+        shell_port_cause_drop(sh, ports[i]);
+        wr_raylet_core_class_closed(sh->core, ports[i]);
+    }
+    WR_LOG_INFO("classes.closed", "count=%u of=%u scarce=%d", closed, count, scarce);
+    return closed > 0;
+}
+
+wr_status shell_port_open(wr_shell *sh, bool actor, uint16_t *out, wr_error *err) {
+    wr_status status = wr_keeper_port_open(sh->keeper, actor, out, err);
+    if (status == WR_E_LIMIT && shell_classes_tend(sh, true, 0)) {
+        status = wr_keeper_port_open(sh->keeper, actor, out, err);
+    }
+    return status;
+}
+
+wr_status shell_ring_open(wr_shell *sh, uint16_t port, uint32_t slot, uint32_t *out, wr_error *err) {
+    wr_status status = wr_keeper_ring_open(sh->keeper, port, slot, out, err);
+    if (status == WR_E_LIMIT && shell_classes_tend(sh, true, SCARCE_AGE_NS)) {
+        status = wr_keeper_ring_open(sh->keeper, port, slot, out, err);
+    }
+    return status;
+}
+
 static wr_status class_open(wr_shell *sh, shell_conn *conn, uint64_t request, const wr_record *body,
                             wr_error *err) {
     (void)request;
@@ -157,14 +201,15 @@ static wr_status class_open(wr_shell *sh, shell_conn *conn, uint64_t request, co
     uint16_t port = wr_raylet_core_class_find(sh->core, &cls);
     if (port == WR_PORT_NONE) {
         WR_TRY(wr_raylet_core_class_check(sh->core, &cls, err));
-        WR_TRY(wr_keeper_port_open(sh->keeper, false, &port, err));
+        WR_TRY(shell_port_open(sh, false, &port, err));
         wr_status status = wr_raylet_core_class_add(sh->core, wr_clock_ns(), &cls, port, err);
         if (status != WR_OK) {
             wr_keeper_port_close(sh->keeper, port);
             return status;
         }
     }
-    WR_TRY(wr_keeper_ring_open(sh->keeper, port, conn->slot, &ring, err));
+    wr_raylet_core_class_used(sh->core, wr_clock_ns(), port);
+    WR_TRY(shell_ring_open(sh, port, conn->slot, &ring, err));
     char why[512];
     bool feasible = wr_raylet_core_class_feasible(sh->core, &cls, why, sizeof why);
     wr_record_int(&sh->w, "port", port);
@@ -195,7 +240,7 @@ static wr_status port_open(wr_shell *sh, shell_conn *conn, uint64_t request, con
     if (handle != 0 && (!known || actor.spec->handle != handle)) {
         return WR_FAIL(err, WR_E_NOT_FOUND, "port %u is not that actor's any more", port);
     }
-    WR_TRY(wr_keeper_ring_open(sh->keeper, port, conn->slot, &ring, err));
+    WR_TRY(shell_ring_open(sh, port, conn->slot, &ring, err));
     wr_record_int(&sh->w, "ring", ring);
     wr_record_int(&sh->w, "generation", info.generation);
     wr_record_int(&sh->w, "state", info.state);

@@ -147,11 +147,15 @@ static void port_fail(wr_shell *sh, const wr_core_cmd *cmd) {
     wr_keeper_port_fail(sh->keeper, cmd->port, cause, task_error ? WR_LOST_WORKER_DIED : reason, lost, sh);
 }
 
-static void port_close(wr_shell *sh, uint16_t port) {
+void shell_port_cause_drop(wr_shell *sh, uint16_t port) {
     if (sh->port_causes[port] != 0) {
         wr_proc_unref(wr_keeper_proc(sh->keeper), sh->port_causes[port]);
         sh->port_causes[port] = 0;
     }
+}
+
+static void port_close(wr_shell *sh, uint16_t port) {
+    shell_port_cause_drop(sh, port);
     wr_keeper_port_close(sh->keeper, port);
 }
 
@@ -442,6 +446,10 @@ void shell_pass(wr_shell *sh) {
     bool more = wr_keeper_pass(sh->keeper);
     keeper_events(sh, now);
     read_facts(sh, now);
+    if (now >= sh->classes_at) {
+        sh->classes_at = now + SHELL_CLASSES_NS;
+        shell_classes_tend(sh, shell_ports_scarce(sh), SHELL_CLASSES_NS);
+    }
     shell_procs_tick(sh);
     shell_logs_tick(sh);
     shell_forks_tick(sh);

@@ -42,6 +42,7 @@ typedef struct shell_args {
     int64_t object_store_memory, memory; /* 0: found out */
     int owner_fd, ready_fd, gcs_port;
     uint32_t prestart;
+    uint32_t pool_ports, pool_rings; /* 0: as the pool has them */
     uint64_t env_server_idle_ms; /* so long a fork server of an environment is kept without a worker */
     uint64_t rotation_bytes;     /* a log file of that size is rotated; 0: never */
     uint32_t rotation_count;     /* copies kept of each */
@@ -260,6 +261,7 @@ struct wr_shell {
     bool inotify_armed;
     shell_tail *tails;
     uint32_t tail_count, tail_capacity;
+    uint64_t classes_at;   /* the next look for classes that nobody uses */
     uint64_t *port_causes; /* [ports] handle of the error object of a dead port */
     uint32_t *deferred;    /* workers that could not be started */
     uint32_t deferred_count, deferred_capacity;
@@ -340,6 +342,15 @@ wr_status shell_read_class(wr_shell *sh, const shell_conn *conn, const wr_record
 /* Why an actor that is not alive waits. */
 void shell_actor_why(wr_shell *sh, const wr_core_actor_info *a, char *out, size_t size);
 void shell_list_field(wr_shell *sh, const char *name, wr_span list, bool amounts);
+#define SHELL_CLASSES_NS (1000ull * 1000 * 1000) /* between two looks for classes that nobody uses */
+bool shell_ports_scarce(const wr_shell *sh); /* more than 3/4 of the ports or rings of the pool are taken */
+/* Closes classes that nobody has used for that long (N7); true: some were. */
+bool shell_classes_tend(wr_shell *sh, bool scarce, uint64_t since_ns);
+/* As the keeper's; at the limit classes that nobody uses make room. */
+WR_MUST_USE wr_status shell_port_open(wr_shell *sh, bool actor, uint16_t *out, wr_error *err);
+WR_MUST_USE wr_status shell_ring_open(wr_shell *sh, uint16_t port, uint32_t slot, uint32_t *out,
+                                      wr_error *err);
+void shell_port_cause_drop(wr_shell *sh, uint16_t port);
 void shell_write_generation(wr_shell *sh,
                             uint16_t port); /* field "generation": of the port's present opening */
 void shell_write_resources(wr_shell *sh, const char *name, const wr_res *res);

@@ -227,15 +227,19 @@ def placement_of(options: Mapping[str, Any], needs: Mapping[str, float]) -> Plac
     )
 
 
-def open_class(placement: Placement, name: str) -> tuple[int, int, int]:
+def open_class(
+    placement: Placement, name: str, closed: tuple[int, int, int] | None = None
+) -> tuple[int, int, int]:
     """Return port, ring and generation of a scheduling class; asks the raylet once per session.
+
+    What was `closed` since by the raylet, because nobody used it, is opened anew.
 
     A class that no node can run is announced at once: its tasks wait.
     """
     session = sessions.require()
     with session.lock:
         found = session.classes.get(placement)
-        if found is not None:
+        if found is not None and found != closed:
             return found
         reply = sessions.call(
             "class_open",

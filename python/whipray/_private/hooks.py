@@ -17,8 +17,8 @@ def _auto_init() -> None:
     auto_init()
 
 
-def _resolve_function(function: Any) -> None:
-    function._resolve()
+def _resolve_function(function: Any, closed: tuple[int, int, int] | None = None) -> None:
+    function._resolve(closed)
 
 
 def _call_refused(what: Any) -> BaseException:

@@ -404,3 +404,64 @@ TEST(Classes, RoomIsNotKeptForEverForWhoMayNeverFit) {
     c.Pass((WR_CORE_KEEP_NS / kMs) + 100, 20);
     EXPECT_EQ(0u, n->queued[child]) << "then the child was taken: no deadlock";
 }
+
+namespace {
+std::vector<uint16_t> Unused(const sim::Cluster &c, const Node *n, bool scarce, uint64_t since_ms,
+                             uint32_t max = 8) {
+    std::vector<uint16_t> ports(max);
+    ports.resize(wr_raylet_core_class_unused(n->core, c.now, scarce, since_ms * kMs, ports.data(), max));
+    return ports;
+}
+} // namespace
+
+TEST(Classes, TheLongestUnusedOnesMakeRoomWhenPortsAreScarce) { // N7
+    sim::Cluster c;
+    Node *n = c.Add("CPU=2");
+    uint32_t job = n->Job();
+    uint16_t first = n->Class(job, "CPU=1"), second, busy;
+    c.Pass(2000);
+    second = n->Class(job, "CPU=1.5");
+    busy = n->Class(job, "CPU=2");
+    n->Queue(busy, 1);
+    c.Pass(2000);
+    EXPECT_TRUE(Unused(c, n, false, 0).empty()) << "nobody needs the ports";
+    EXPECT_TRUE(Unused(c, n, true, 60000).empty());
+    auto ports = Unused(c, n, true, 1000, 1);
+    ASSERT_EQ(1u, ports.size());
+    EXPECT_EQ(first, ports[0]);
+    ports = Unused(c, n, true, 1000);
+    ASSERT_EQ(2u, ports.size()) << "never one with a worker";
+    EXPECT_EQ(second, ports[1]);
+    wr_raylet_core_class_used(n->core, c.now, second);
+    EXPECT_EQ(std::vector<uint16_t>{first}, Unused(c, n, true, 1000)) << "it was just opened";
+
+    wr_raylet_core_class_closed(n->core, first);
+    EXPECT_NE(first, n->Class(job, "CPU=1")) << "it is opened anew";
+    EXPECT_EQ(nullptr, wr_raylet_core_check(n->core));
+}
+
+TEST(Classes, ThoseOfRemovedGroupsAreGivenBackWithoutScarcity) { // N7
+    sim::Cluster c;
+    Node *n = c.Add("CPU=4", 4);
+    uint32_t job = n->Job();
+    wr_pg_id id = n->Group(job, {"CPU=4"});
+    c.Pass(50);
+    wr_strategy in = {};
+    in.kind = WR_STRATEGY_PLACEMENT_GROUP;
+    in.pg = id;
+    for (uint32_t k = 1; k <= WR_CORE_FAILED_CLASSES_MAX; k++) {
+        in.bundle = -1;
+        n->Class(job, "CPU=" + std::to_string(k / 100.0), &in);
+    }
+    EXPECT_TRUE(Unused(c, n, false, 0, 100).empty());
+    wr_raylet_core_group_remove(n->core, c.now, &id);
+    c.Settle();
+    auto ports = Unused(c, n, false, 0, 100);
+    EXPECT_EQ(static_cast<size_t>(WR_CORE_FAILED_CLASSES_MAX), ports.size());
+    for (uint16_t port : ports) {
+        wr_raylet_core_class_closed(n->core, port);
+    }
+    EXPECT_TRUE(Unused(c, n, true, 0, 100).empty());
+    wr_class cls = n->MakeClass(job, "CPU=1", &in);
+    EXPECT_EQ(WR_E_PG_REMOVED, wr_raylet_core_class_check(n->core, &cls, nullptr));
+}
