@@ -88,8 +88,8 @@ void wr_keeper_port_close(wr_keeper *keeper,
                           uint16_t port); /* who still names it by its generation gets an error; what is
                                              queued there is sealed by port_fail's lost(), else as gone */
 /* Closes those of `count` open ports, none an actor's and none with a taker, that no task names: neither in a ring nor waiting, nor
- * on its way into either; submits that can open the port anew get NOT_FOUND meanwhile. The closed ones stand first afterwards; returns
- * how many. One look at every cell in use, whatever `count`. */
+ * on its way into either; submits that can open the port anew get NOT_FOUND meanwhile. The closed ones stand first afterwards;
+ * returns how many. One look at every cell in use, whatever `count`. */
 uint32_t wr_keeper_ports_close_unused(wr_keeper *keeper, uint16_t *ports, uint32_t count);
 typedef struct wr_port_info {
     wr_port_state state;

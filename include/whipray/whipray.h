@@ -219,8 +219,8 @@ typedef struct wr_call {
 /* [books] Submits. The ref is the task's result. Never blocks while memory is there.
  * Fails: OBJECT_STORE_FULL, RAYLET_DIED, ACTOR_DIED (the port is dead, or the actor's no more: the text says why), INVALID
  * (also a class's port that is closed), NOT_FOUND (the class's port was closed since it had that generation: nothing was
- * submitted; class_open gives the present port, and the call is to be made again with that), STATE. An actor that ends while this runs: OK, and the result is an error
- * ACTOR_DIED. In no case does the call reach another actor. */
+ * submitted; class_open gives the present port, and the call is to be made again with that), STATE. An actor that ends while
+ * this runs: OK, and the result is an error ACTOR_DIED. In no case does the call reach another actor. */
 WR_API WR_MUST_USE wr_status wr_submit(wr_client *client, const wr_call *call, wr_ref *out, wr_error *err);
 
 /* [books] Cancels a task that was submitted here. Queued or waiting: it ends as TaskCancelled, OK. Running:
