@@ -52,6 +52,7 @@ typedef struct wr_keeper_slot {
 typedef struct wr_keeper_port {
     uint8_t state;
     bool open, actor, hungry, failing;
+    uint32_t takers;
     uint32_t generation;  /* outlives its openings; 0: never opened */
     uint32_t rings_first; /* + 1 */
     wr_lost_reason reason;

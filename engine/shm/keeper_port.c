@@ -126,6 +126,7 @@ void wr_keeper_port_takers(wr_keeper *k, uint16_t n, uint32_t takers, bool hungr
     }
     const bool woken = hungry && !k->ports[n].hungry && takers == 0;
     k->ports[n].hungry = hungry;
+    k->ports[n].takers = takers;
     WR_STORE(&k->pool->ports[n].takers, takers);
     WR_STORE_SEQ(&k->pool->ports[n].hungry, hungry ? 1 : 0);
     if (woken) { /* this pass has looked at the tails already, and nobody else does */

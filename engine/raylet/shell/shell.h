@@ -43,16 +43,16 @@ typedef struct shell_args {
     int owner_fd, ready_fd, gcs_port;
     uint32_t prestart;
     uint32_t pool_ports, pool_rings; /* 0: as the pool has them */
-    uint64_t env_server_idle_ms; /* so long a fork server of an environment is kept without a worker */
-    uint64_t rotation_bytes;     /* a log file of that size is rotated; 0: never */
-    uint32_t rotation_count;     /* copies kept of each */
-    uint64_t register_ms;        /* so long may a worker or fork server take to say hello */
-    uint64_t hello_ms;           /* so long may a connection owe its hello, or the rest of a frame */
-    uint64_t gcs_silence_ms;     /* so long may the GCS say nothing before it is killed and started again */
-    uint32_t gcs_restarts;       /* that often in a minute is the GCS started again */
-    uint32_t session_count;      /* ended sessions whose folders stay */
-    uint64_t session_bytes;      /* and what they may take of the disk */
-    uint32_t dead_logs_count;    /* dead workers whose log files stay */
+    uint64_t env_server_idle_ms;     /* so long a fork server of an environment is kept without a worker */
+    uint64_t rotation_bytes;         /* a log file of that size is rotated; 0: never */
+    uint32_t rotation_count;         /* copies kept of each */
+    uint64_t register_ms;            /* so long may a worker or fork server take to say hello */
+    uint64_t hello_ms;               /* so long may a connection owe its hello, or the rest of a frame */
+    uint64_t gcs_silence_ms;  /* so long may the GCS say nothing before it is killed and started again */
+    uint32_t gcs_restarts;    /* that often in a minute is the GCS started again */
+    uint32_t session_count;   /* ended sessions whose folders stay */
+    uint64_t session_bytes;   /* and what they may take of the disk */
+    uint32_t dead_logs_count; /* dead workers whose log files stay */
     uint64_t dead_logs_bytes;
     bool head;
 } shell_args;
