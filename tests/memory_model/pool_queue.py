@@ -7,6 +7,7 @@ from collections.abc import Callable
 from litmus import (
     ACQ,
     ACQ_REL,
+    NONE,
     PLAIN,
     REL,
     RLX,
@@ -14,13 +15,14 @@ from litmus import (
     Litmus,
     Orders,
     Run,
+    fence,
     futex_wait,
     futex_wake,
     load,
     rmw,
     store,
 )
-from rc11 import Load, Rmw, Store, Thread, Wait
+from rc11 import Fence, Load, Rmw, Store, Thread, Wait
 
 READY, RUNNING = 1, 2
 STALE, FRESH = 1, 2
@@ -525,6 +527,63 @@ CLOSED = Litmus(
 )
 
 
+def _retiring(looks_again: bool) -> Callable[[Orders], list[Thread]]:
+    def threads(o: Orders) -> list[Thread]:
+        def submitter() -> Run:
+            """A task that waits for arguments stands in no ring. True: it is taken back."""
+            yield Store("ctl", READY, o["ctl"])
+            yield Fence(o["submitter's fence"])
+            return looks_again and (yield Load("generation", o["generation seen"])) != 1
+
+        def keeper() -> Run:
+            """True: it finds the task, and the port stays."""
+            yield Store("generation", 2, o["retiring"])
+            yield Fence(o["keeper's fence"])
+            return (yield Load("ctl", o["ctl looked at"])) == READY
+
+        return [submitter, keeper]
+
+    return threads
+
+
+RETIRING = Litmus(
+    name="pair 7: a class's port that no task names",
+    claim="a task that is published while its port is looked at keeps the port open or is taken back",
+    sites={
+        "ctl": store(
+            REL,
+            "proc_task.c",
+            "WR_STORE(&cell->ctl, wr_word(wr_generation_of(handle), WR_CELL_WAITING));",
+        ),
+        "submitter's fence": fence(SC, "proc_task.c", "atomic_thread_fence(memory_order_seq_cst);"),
+        "generation seen": load(
+            SC,
+            "proc_task.c",
+            "WR_LOAD_SEQ(&p->pool->ports[spec->port].generation) != spec->generation",
+        ),
+        "retiring": store(
+            SC,
+            "keeper_port.c",
+            "WR_STORE_SEQ(&k->pool->ports[n].generation, k->ports[n].generation | WR_PORT_RETIRING)",
+        ),
+        "keeper's fence": fence(SC, "keeper_port.c", "atomic_thread_fence(memory_order_seq_cst);"),
+        "ctl looked at": load(SC, "keeper_port.c", "wr_state_of(WR_LOAD_SEQ(&cell->ctl))"),
+    },
+    threads=_retiring(True),
+    holds=lambda o: any(o.returned),
+    reaches=lambda o: o.returned == (True, True),
+    init={"generation": 1},
+    enough={
+        "ctl": (RLX,),
+        "generation seen": (RLX,),
+        "retiring": (RLX,),
+        "keeper's fence": (NONE,),  # with both of its accesses seq_cst, or the fence and neither
+        "ctl looked at": (RLX,),
+    },
+    wrong={"the submitter does not look again": _retiring(False)},
+)
+
+
 # ---- Hints: the bit of a ring, and the summary of a set ----
 
 
@@ -717,6 +776,7 @@ ALL = [
     NEW_SLOT,
     ACTOR,
     CLOSED,
+    RETIRING,
     EMPTY,
     SET,
     HIDDEN,
