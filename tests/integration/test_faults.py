@@ -222,7 +222,7 @@ def test_nothing_listens_outside_loopback(ray):
 def test_descriptors_used_up_is_an_error_that_names_the_limit(ray):
     code = """
 import resource, whipray as ray
-resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
 files = []
 try:
     while True:

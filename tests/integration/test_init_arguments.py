@@ -97,7 +97,8 @@ def test_wrong_argument_is_refused_by_its_name(given, error, text, empty_dir):
 
 
 def test_every_setting_that_init_knows_is_one_of_the_raylet():
-    whipray.init(num_cpus=1, _system_config={name: 7 for name in arguments.SYSTEM_CONFIG})
+    settings = {name: 60_000 if name.endswith("_ms") else 7 for name in arguments.SYSTEM_CONFIG}
+    whipray.init(num_cpus=1, _system_config=settings)
     whipray.shutdown()
 
 

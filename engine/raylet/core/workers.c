@@ -367,6 +367,8 @@ static void worker_gone(wr_raylet_core *core, wr_time_ns now, core_worker *w, co
     }
     slot_dead(core, w, text, restarts);
     if (w->cls != NULL) {
+        w->cls->ready =
+            0; /* what it took is still counted: nobody comes for that before the facts are read again, soon */
         release_class(core, now, w);
     } else {
         core_give(core, &w->taken);

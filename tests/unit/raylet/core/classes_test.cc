@@ -81,6 +81,20 @@ TEST(Classes, AWorkerComesForWhatABusyOneHasReserved) {
     EXPECT_EQ(2u, n->WorkersOf(port).size());
 }
 
+TEST(Classes, NobodyIsStartedForWhatADeadWorkerHadTaken) {
+    sim::Cluster c;
+    Node *n = c.Add("CPU=1");
+    uint32_t job = n->Job();
+    uint16_t port = n->Class(job, "CPU=1");
+    n->Queue(port, 1);
+    ASSERT_EQ(1u, n->WorkersOf(port).size());
+    n->queued[port] = 0; // taken since the raylet looked
+    n->Die(n->WorkersOf(port)[0], "left after max_calls");
+    EXPECT_EQ(0u, n->CountWorkers());
+    n->Tick();
+    EXPECT_EQ(0u, n->CountWorkers());
+}
+
 TEST(Classes, StartingWorkersAreNotStartedTwice) {
     sim::Cluster c;
     Node *n = c.Add("CPU=2");
