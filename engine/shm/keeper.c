@@ -311,6 +311,11 @@ void wr_keeper_tend_slots(wr_keeper *k) {
 
 /* ---- Figures ---- */
 
+void wr_keeper_taken(const wr_keeper *k, uint32_t *out_ports, uint32_t *out_rings) {
+    *out_ports = k->ports_open;
+    *out_rings = k->rings_open;
+}
+
 void wr_keeper_stats_of(const wr_keeper *k, wr_keeper_stats *out) {
     const wr_pool_geometry *g = &k->pool->geometry;
     *out = (wr_keeper_stats){

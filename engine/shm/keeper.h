@@ -133,7 +133,9 @@ typedef struct wr_keeper_stats {
     uint64_t heap_capacity, heap_leased, heap_largest_run, heap_orphaned;
     uint32_t slots_live, ports_open, rings_open, rings_kept; /* kept: of closed ports, with their slots */
 } wr_keeper_stats;
-void wr_keeper_stats_of(const wr_keeper *keeper, wr_keeper_stats *out);
+void wr_keeper_stats_of(const wr_keeper *keeper, wr_keeper_stats *out); /* O(heap units) */
+/* Open ports and rings alone. O(1). Rings that are kept do not count: closing ports does not give them back. */
+void wr_keeper_taken(const wr_keeper *keeper, uint32_t *out_ports, uint32_t *out_rings);
 
 /* Task events: off until somebody reads. state: 0 submitted, 1 started, 2 finished, 3 failed. */
 typedef struct wr_trace_record {

@@ -145,7 +145,7 @@ void wr_keeper_trim(wr_keeper *k);
 /* ---- keeper_port.c ---- */
 uint32_t wr_keeper_ring_number(const wr_keeper *k, uint32_t port, uint32_t slot); /* + 1; 0: none */
 void wr_keeper_slot_rings_dead(wr_keeper *k, uint32_t slot);
-/* READY tasks in the reservation of a slot. */
+/* READY tasks in the reservation that a slot has at the port it is assigned to. */
 uint32_t wr_keeper_reserved(const wr_keeper *k, uint32_t slot);
 void wr_keeper_fail_late_calls(wr_keeper *k);
 /* Claims a READY or WAITING cell for the raylet; false: it is something else by now. */

@@ -320,7 +320,9 @@ static void generation_end(wr_keeper *k, uint32_t n) {
 static void give_port_back(wr_keeper *k, uint32_t n) {
     wr_keeper_port *port = &k->ports[n];
     while (port->rings_first != 0) {
-        release_ring(k, port->rings_first - 1, true);
+        const uint32_t r = port->rings_first - 1;
+        release_ring(k, r,
+                     k->rings[r].slot != WR_SLOT_RAYLET); /* this thread is in the middle of no submit */
     }
     k->ports_failing -= port->failing;
     k->ports_open--;

@@ -66,7 +66,8 @@ static void reap_reservation(reaping *r) {
 uint32_t wr_keeper_reserved(const wr_keeper *k, uint32_t slot) {
     uint32_t ready = 0, number;
     uint64_t at, end;
-    if (reservation_of(k, slot, &number, &at, &end)) {
+    if (reservation_of(k, slot, &number, &at, &end) &&
+        k->rings[number].port == (k->slots[slot].assignment & 0xffff)) { /* else of what it took before */
         const wr_ring *ring = wr_ring_at(k->pool, number);
         for (; at < end; at++) {
             ready += wr_cell_state_of(k->pool, WR_LOAD(&ring->at[at & k->pool->ring_mask])) == WR_CELL_READY;

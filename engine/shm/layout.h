@@ -185,9 +185,9 @@ typedef struct wr_port {
     wr_a32 actor;              /* one taker, order kept */
     wr_a32 takers, hungry;
     wr_a64 cause;
-    wr_a32 generation;                        /* raised when the port is closed; never 0 while it is open */
-    wr_slot_set nonempty;                     /* submitters whose ring may have something */
-    wr_slot_set sleepers;                     /* takers asleep */
+    wr_a32 generation;    /* raised when the port is closed; never 0 while it is open; WR_PORT_RETIRING */
+    wr_slot_set nonempty; /* submitters whose ring may have something */
+    wr_slot_set sleepers; /* takers asleep */
     _Alignas(64) wr_a32 ring_of[WR_SLOT_MAX]; /* raylet: ring + 1 of each slot */
 } wr_port;
 _Static_assert(sizeof(wr_port) == 64 + 2 * 192 + 4096, "port");

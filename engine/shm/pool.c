@@ -452,17 +452,18 @@ bool wr_cell_look(const wr_pool *pool, wr_handle handle, wr_cell_call *out) {
         return false;
     }
     *out = (wr_cell_call){.state = wr_state_of(word),
-                          .function = cell->function,
+                          .function = wr_cell_function(cell),
                           .slot = (uint32_t)(word >> 8) & 0xfff,
-                          .port = cell->port};
-    return true;
+                          .port = wr_cell_port(cell)};
+    atomic_thread_fence(
+        memory_order_acquire); /* what was read counts only if the cell is still this task's */
+    return wr_generation_of(WR_LOAD_RELAXED(&cell->ctl)) == wr_generation_of(handle);
 }
 
 bool wr_cell_is_actor_call(const wr_pool *pool, wr_handle handle) {
-    const wr_cell *cell = wr_cell_at(pool, handle);
-    const wr_cell_state state = wr_cell_state_of(pool, handle);
-    return cell != NULL && (state == WR_CELL_WAITING || state == WR_CELL_READY || state == WR_CELL_RUNNING) &&
-           cell->port < pool->geometry.ports && WR_LOAD(&pool->ports[cell->port].actor) != 0;
+    wr_cell_call call;
+    return wr_cell_look(pool, handle, &call) && call.state != WR_CELL_SEALED &&
+           call.port < pool->geometry.ports && WR_LOAD(&pool->ports[call.port].actor) != 0;
 }
 
 void wr_pool_counters(const wr_pool *pool, uint32_t slot, wr_proc_counters *out) {

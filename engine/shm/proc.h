@@ -79,7 +79,8 @@ bool wr_proc_flush(wr_proc *proc);
 typedef enum wr_port_state { WR_PORT_CLOSED, WR_PORT_OPEN, WR_PORT_RESTARTING, WR_PORT_DEAD } wr_port_state;
 wr_port_state wr_proc_port_state(const wr_proc *proc, uint16_t port,
                                  wr_handle *out_cause /* DEAD: an error object */);
-/* [look] How often the port was closed, + 1: names one opening of it. Never 0 while it is open. */
+/* [look] How often the port was closed, + 1: names one opening of it. Never 0 while it is open. For a moment
+ * with WR_PORT_RETIRING: what a call names is what the raylet told, never this. */
 uint32_t wr_proc_port_generation(const wr_proc *proc, uint16_t port);
 
 /* Cancels a task made here: READY or WAITING -> claimed by this process -> sealed with `error`, walk included.

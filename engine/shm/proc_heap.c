@@ -17,6 +17,7 @@ enum {
     FREE_UNITS_MAX = 8, /* wholly free split units that are kept */
     SPLIT_ASK_MAX = 8,
 };
+#define WAIT_GIVEN_UP_NS (1000ull * 1000 * 1000) /* who lets other threads run meanwhile comes back sooner */
 
 typedef enum unit_mode { UNIT_NONE, UNIT_SPLIT, UNIT_RUN, UNIT_RUN_CACHED, UNIT_BODY } unit_mode;
 typedef enum page_kind { PAGE_FREE, PAGE_SMALL, PAGE_MEDIUM, PAGE_BODY } page_kind;
@@ -58,6 +59,8 @@ struct wr_heap {
     uint64_t run_bytes, run_bytes_max;
     uint32_t waiting_units, arrived_first;
     bool asked, arrived, refused;
+    bool left;        /* the wait for waiting_units was interrupted, and may go on */
+    uint64_t left_ns; /* when */
     uint64_t live_blocks;
 };
 
@@ -255,6 +258,9 @@ void wr_heap_granted(wr_proc *p, uint64_t first, uint64_t units) {
 
 static bool ask(wr_proc *p, uint32_t units) {
     wr_heap *h = p->heap;
+    if (h->arrived) { /* while a wait was interrupted */
+        return true;
+    }
     if (!h->asked) {
         h->asked = true;
         h->refused = false;
@@ -292,15 +298,22 @@ static wr_status full(const wr_proc *p, uint64_t bytes, uint64_t waited_ns, wr_e
     return status;
 }
 
-/* Waits for a run of `units`; *out is its first. */
+/* Waits for a run of `units`; *out is its first. INTERRUPTED lets other threads run and is usually followed by another call
+ * for as much: what was asked for stays asked for, and what comes meanwhile is kept for that call. */
 static wr_status lease(wr_proc *p, uint32_t units, uint64_t bytes, uint32_t *out, wr_error *err) {
     wr_heap *h = p->heap;
     if (units > h->units) {
         return too_small(p, bytes, err);
     }
     WR_TRY(wr_proc_usable(p, err));
+    if (h->waiting_units != units && h->arrived) { /* of a wait that did not go on */
+        for (uint32_t u = h->arrived_first; u < h->arrived_first + h->waiting_units; u++) {
+            add_split_unit(h, u, UINT16_MAX);
+        }
+        h->arrived = false;
+    }
     h->waiting_units = units;
-    h->arrived = false;
+    h->left = false;
     wr_room_wait wait;
     wr_room_wait_begin(p, &wait);
     wr_status status = WR_OK;
@@ -313,6 +326,11 @@ static wr_status lease(wr_proc *p, uint32_t units, uint64_t bytes, uint32_t *out
         if (status != WR_OK) {
             break;
         }
+    }
+    if (status == WR_E_INTERRUPTED && !h->arrived) {
+        h->left = true;
+        h->left_ns = wr_clock_ns();
+        return status;
     }
     h->waiting_units = 0;
     if (h->arrived) {
@@ -643,6 +661,11 @@ bool wr_heap_owns(const wr_proc *p, uint64_t offset) {
 
 void wr_heap_trim(wr_proc *p) {
     wr_heap *h = p->heap;
+    if (h->left && h->arrived && wr_clock_ns() - h->left_ns > WAIT_GIVEN_UP_NS) {
+        give_back(p, h->arrived_first, h->waiting_units);
+        h->left = h->arrived = false;
+        h->waiting_units = 0;
+    }
     while (evict_run(p)) {
     }
     for (uint32_t k = 0; k < h->class_count; k++) { /* warm blocks keep whole pages */

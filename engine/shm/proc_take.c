@@ -309,6 +309,8 @@ void wr_proc_release_reserved(wr_proc *p) {
         }
         p->reserved_at++;
     }
+    WR_INTENT_BARRIER(); /* they stand elsewhere now: who dies before the next line has them queued twice, which is none */
+    WR_STORE_RELAXED(&p->slot->reserved, 0);
 }
 
 bool wr_proc_take(wr_proc *p, uint32_t lane, wr_claim *out) {

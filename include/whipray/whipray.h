@@ -205,7 +205,7 @@ enum {
  * meant. */
 typedef struct wr_call {
     uint32_t port, ring;
-    uint32_t generation; /* 0: whatever has the port now */
+    uint32_t generation; /* 0: whatever has the port now (a class's port that is given back fails the call) */
     uint32_t function;   /* number from "function_export", or a method index with WR_METHOD set */
     uint32_t flags;      /* WR_CALL_* */
     int32_t max_retries; /* -1: endless */

@@ -14,7 +14,7 @@ static wr_status actor_fields(wr_shell *sh, uint32_t slot, uint32_t actor, bool 
     }
     const wr_core_actor_spec *s = info.spec;
     if (slot != 0) {
-        WR_TRY(wr_keeper_ring_open(sh->keeper, s->port, slot, &ring, err));
+        WR_TRY(shell_ring_open(sh, s->port, slot, &ring, err));
         wr_record_int(&sh->w, "ring", ring);
     }
     wr_record_int(&sh->w, "port", s->port);
@@ -87,12 +87,16 @@ static wr_status actor_create(wr_shell *sh, shell_conn *conn, uint64_t request, 
                               wr_error *err) {
     wr_core_actor_spec spec;
     char texts[3][NAME_MAX_BYTES] = {{0}};
-    uint32_t actor;
+    uint32_t actor, ring;
     WR_TRY(read_actor(sh, conn, body, &spec, texts, err));
     WR_TRY(shell_port_open(sh, true, &spec.port, err));
     bool named = spec.name[0] != 0;
     uint64_t ticket = named ? shell_ticket_new(sh, conn, request, TICKET_CREATE) : 0;
-    wr_status status = wr_raylet_core_actor_create(sh->core, wr_clock_ns(), ticket, &spec, &actor, err);
+    /* The caller's ring first: an actor that nobody can call must not be there. */
+    wr_status status = shell_ring_open(sh, spec.port, conn->slot, &ring, err);
+    if (status == WR_OK) {
+        status = wr_raylet_core_actor_create(sh->core, wr_clock_ns(), ticket, &spec, &actor, err);
+    }
     if (status != WR_OK) {
         shell_ticket taken;
         wr_keeper_port_close(sh->keeper, spec.port);

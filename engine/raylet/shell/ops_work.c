@@ -155,9 +155,9 @@ enum { CLOSED_AT_ONCE = 256 };
 
 bool shell_ports_scarce(const wr_shell *sh) {
     const wr_pool_geometry *g = wr_pool_geometry_of(sh->pool);
-    wr_keeper_stats stats;
-    wr_keeper_stats_of(sh->keeper, &stats);
-    return stats.ports_open > g->ports / 4 * 3 || stats.rings_open + stats.rings_kept > g->rings / 4 * 3;
+    uint32_t ports, rings;
+    wr_keeper_taken(sh->keeper, &ports, &rings);
+    return ports > g->ports / 4 * 3 || rings > g->rings / 4 * 3;
 }
 
 bool shell_classes_tend(wr_shell *sh, bool scarce, uint64_t since_ns) {
@@ -172,7 +172,9 @@ bool shell_classes_tend(wr_shell *sh, bool scarce, uint64_t since_ns) {
         shell_port_cause_drop(sh, ports[i]);
         wr_raylet_core_class_closed(sh->core, ports[i]);
     }
-    WR_LOG_INFO("classes.closed", "count=%u of=%u scarce=%d", closed, count, scarce);
+    if (closed > 0) {
+        WR_LOG_INFO("classes.closed", "count=%u of=%u scarce=%d", closed, count, scarce);
+    }
     return closed > 0;
 }
 
@@ -361,7 +363,7 @@ static wr_status assignment(wr_shell *sh, shell_conn *conn, uint64_t request, co
         return WR_OK;
     }
     uint32_t ring;
-    WR_TRY(wr_keeper_ring_open(sh->keeper, a.port, conn->slot, &ring, err));
+    WR_TRY(shell_ring_open(sh, a.port, conn->slot, &ring, err));
     wr_record_int(&sh->w, "port", a.port);
     wr_record_int(&sh->w, "ring", ring);
     shell_write_generation(sh, a.port);

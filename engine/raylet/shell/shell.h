@@ -338,9 +338,9 @@ wr_status shell_read_resources(wr_shell *sh, const wr_record *body, const char *
                                wr_error *err);
 wr_status shell_read_class(wr_shell *sh, const shell_conn *conn, const wr_record *body, wr_class *out,
                            wr_error *err);
-/* "name=value,..." as a map field; amounts: numbers. ops_view.c. */
 /* Why an actor that is not alive waits. */
 void shell_actor_why(wr_shell *sh, const wr_core_actor_info *a, char *out, size_t size);
+/* "name=value,..." as a map field; amounts: numbers. ops_view.c. */
 void shell_list_field(wr_shell *sh, const char *name, wr_span list, bool amounts);
 #define SHELL_CLASSES_NS (1000ull * 1000 * 1000) /* between two looks for classes that nobody uses */
 bool shell_ports_scarce(const wr_shell *sh); /* more than 3/4 of the ports or rings of the pool are taken */

@@ -215,6 +215,34 @@ TEST_F(Heap, GivingUpAWaitIsAskedForAndNothingChanges) {
     EXPECT_EQ("", node.AtRest({a.get(), b.get()}));
 }
 
+TEST_F(Heap, WhatComesWhileAWaitIsInterruptedIsThereWhenItGoesOn) {
+    uint64_t whole = wr_pool_geometry_of(node.pool)->heap_bytes, before = Leased(), offset = 0;
+    wr_proc_on_wait(b->get(), [](void *) { return false; }, nullptr);
+    const uint64_t bytes = whole * 5 / 8; // two of it do not fit
+    EXPECT_EQ(WR_E_INTERRUPTED, wr_proc_heap_alloc(b->get(), bytes, &offset, nullptr));
+    wr_keeper_pass(node.keeper); // the answer comes while the caller is elsewhere
+    const uint64_t leased = Leased() - before;
+    EXPECT_GE(leased, bytes);
+    wr_error err = {};
+    ASSERT_EQ(WR_OK, wr_proc_heap_alloc(b->get(), bytes, &offset, &err)) << err.text;
+    EXPECT_EQ(leased, Leased() - before);
+    wr_proc_heap_free(b->get(), offset);
+    EXPECT_EQ("", node.AtRest({a.get(), b.get()}));
+}
+
+TEST_F(Heap, WhatCameForAWaitThatWasGivenUpIsUsedForSomethingElse) {
+    uint64_t whole = wr_pool_geometry_of(node.pool)->heap_bytes, offset = 0;
+    wr_proc_on_wait(b->get(), [](void *) { return false; }, nullptr);
+    EXPECT_EQ(WR_E_INTERRUPTED, wr_proc_heap_alloc(b->get(), whole / 2, &offset, nullptr));
+    wr_keeper_pass(node.keeper);
+    uint64_t leased = Leased();
+    EXPECT_EQ(WR_E_INTERRUPTED, wr_proc_heap_alloc(b->get(), whole / 4, &offset, nullptr));
+    uint64_t small = Alloc(b.get(), 100);
+    EXPECT_EQ(leased, Leased()) << "small blocks take of it";
+    wr_proc_heap_free(b->get(), small);
+    EXPECT_EQ("", node.AtRest({a.get(), b.get()}));
+}
+
 TEST_F(Heap, AResultInItsWorkersHeapGoesBackToTheWorker) {
     wr_handle t = Result(3000, 7);
     EXPECT_EQ(7, FillOf(a.get(), t));
