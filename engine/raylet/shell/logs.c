@@ -1,4 +1,5 @@
 /* Worker output on its way to drivers: files are read while somebody polls, lines wait in a bounded ring per job. */
+#include "raylet/shell/last_lines.h"
 #include "raylet/shell/shell.h"
 
 #include <fcntl.h>
@@ -16,51 +17,7 @@ enum {
     LINES_PER_ANSWER = 500,
     TAILS_MAX = 4096,
     GATHER_MS = 10,
-    LAST_LINES = 10 /* of a dead process that its error shows */
 };
-
-/* Lines that tell the reader of a log whose the next ones are. */
-static bool is_mark(const char *line, size_t bytes) {
-    static const char *const marks[] = {"::task_name:", "::actor_name:"};
-    for (size_t k = 0; k < WR_COUNT_OF(marks); k++) {
-        if (bytes >= strlen(marks[k]) && memcmp(line, marks[k], strlen(marks[k])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The last lines of text[0 .. n), put together from the end of out[0 .. size): where they begin. */
-static size_t gather_lines(const char *text, size_t n, char *out, size_t size) {
-    size_t at = size - 1, end = n, lines = 0;
-    out[at] = 0;
-    while (end > 0 && text[end - 1] == '\n') {
-        end--;
-    }
-    while (end > 0 && lines < LAST_LINES) {
-        const char *newline = memrchr(text, '\n', end);
-        size_t start = newline != NULL ? (size_t)(newline - text) + 1 : 0;
-        const size_t next = start > 0 ? start - 1 : 0;
-        if (!is_mark(text + start, end - start)) {
-            const size_t room = at - (at > 0 && lines > 0);
-            if (end - start > room && lines > 0) {
-                break;
-            }
-            if (end - start > room) { /* the end of a long line; UTF-8 is not cut inside a character */
-                for (start = end - room; start < end && ((uint8_t)text[start] & 0xc0) == 0x80; start++) {
-                }
-            }
-            if (lines > 0) {
-                out[--at] = '\n';
-            }
-            at -= end - start;
-            memcpy(out + at, text + start, end - start);
-            lines++;
-        }
-        end = next;
-    }
-    return at;
-}
 
 void shell_log_last(const char *path, char *out, size_t size) {
     out[0] = 0;
@@ -79,11 +36,7 @@ void shell_log_last(const char *path, char *out, size_t size) {
     if (n <= 0) {
         return;
     }
-    for (ssize_t k = 0; k < n; k++) {
-        text[k] = text[k] == 0 ? ' ' : text[k];
-    }
-    const size_t at = gather_lines(text, (size_t)n, out, size);
-    memmove(out, out + at, size - at);
+    shell_last_lines(text, (size_t)n, out, size);
 }
 
 /* Which files grew is the kernel's word; without it (its limit of watches) each file is looked at. While nobody
