@@ -103,6 +103,10 @@ static void catch_signals(void) {
     }
 }
 
+static wr_status go_on(wr_error *err) {
+    return interrupted ? WR_FAIL(err, WR_E_CANCELLED, "interrupted before the cluster was ready") : WR_OK;
+}
+
 /* Our own child, not reaped yet: the number is its. */
 static void end_child(pid_t pid) {
     kill(pid, SIGTERM);
@@ -123,9 +127,7 @@ static wr_status read_ready(int fd, char *out, size_t size, wr_error *err) {
         if (wr_clock_ns() >= deadline) {
             return WR_FAIL(err, WR_E_TIMEOUT, "the cluster was not ready within 60 s");
         }
-        if (interrupted) {
-            return WR_FAIL(err, WR_E_CANCELLED, "interrupted before the cluster was ready");
-        }
+        WR_TRY(go_on(err));
         if (poll(&p, 1, 100) <= 0) {
             continue;
         }
@@ -142,17 +144,21 @@ static wr_status read_ready(int fd, char *out, size_t size, wr_error *err) {
 
 /* --block: until the cluster ends (a failure), or a signal ends it. */
 static int block(const char *session, pid_t raylet) {
-    for (;;) {
-        int status;
-        pid_t pid = waitpid(raylet, &status, 0);
-        if (pid == raylet) {
-            fprintf(stderr, "whipray: the cluster has ended; its log is %s/logs/raylet.out\n", session);
-            return interrupted ? 0 : 1;
-        }
+    sigset_t ends, before;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGHUP);
+    sigprocmask(SIG_BLOCK, &ends, &before); /* they come while it waits only: none is missed before that */
+    int pidfd = (int)syscall(SYS_pidfd_open, raylet, 0);
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    do {
         if (interrupted) {
-            kill(raylet, SIGTERM); /* our own child, not reaped yet: the number is its */
+            (void)syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
         }
-    }
+    } while (pidfd >= 0 && ppoll(&p, 1, NULL, &before) != 1); /* -1: it is gone */
+    fprintf(stderr, "whipray: the cluster has ended; its log is %s/logs/raylet.out\n", session);
+    return interrupted ? 0 : 1;
 }
 
 typedef struct start_plan {
@@ -267,6 +273,7 @@ static wr_status lock(const char *root, int *out_fd, wr_error *err) {
                              LOCK_WAIT_NS / 1000000000);
             wr_error_hint(err, "see who has it open: fuser %s", path);
         }
+        status = status == WR_OK ? go_on(err) : status;
         if (status != WR_OK) {
             close(fd);
             return status;
@@ -311,6 +318,7 @@ static wr_status start(const cli_values *v, start_plan *p, pid_t *out_pid, cli_c
     WR_TRY(wr_paths_root(temp_dir, c->root, err));
     WR_TRY(lock(c->root, &p->lock, err));
     WR_TRY(refuse_another(temp_dir, c, err));
+    WR_TRY(go_on(err));
     wr_status status;
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0) {
@@ -371,6 +379,10 @@ int cli_start(int argc, char **argv) {
     if (status == WR_OK) {
         (void)wr_record_get_string(&reply, "gcs_address", address, sizeof address);
         status = wr_paths_current_write(c.root, address, c.session, &err);
+    }
+    if (status == WR_OK &&
+        (status = go_on(&err)) != WR_OK) { /* the last look: from here on it has succeeded */
+        wr_paths_current_clear(c.root, c.session);
     }
     if (plan.lock >= 0) {
         close(plan.lock);

@@ -51,4 +51,3 @@ void shell_last_lines(const char *text, size_t n, char *out, size_t size) {
     }
     memmove(out, out + at, size - at);
 }
-

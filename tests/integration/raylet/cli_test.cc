@@ -6,12 +6,15 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <pwd.h>
 #include <signal.h>
+#include <sstream>
 #include <string>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -79,14 +82,52 @@ class Cli : public testing::Test {
         std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
         return file.peek() != std::ifstream::traits_type::eof();
     }
-    int Raylets() { // that belong to sessions of this test
-        int count = 0;
+    std::vector<pid_t> RayletPids() { // that belong to sessions of this test
+        std::vector<pid_t> pids;
         for (const auto &entry : std::filesystem::directory_iterator("/proc")) {
             std::ifstream file(entry.path() / "cmdline");
-            std::string line((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-            count += line.find("whipray-raylet") != std::string::npos && line.find(dir_) != std::string::npos;
+            std::ostringstream text;
+            text << file.rdbuf(); /* no exception if it ends meanwhile */
+            const std::string line = text.str();
+            if (line.find("whipray-raylet") != std::string::npos && line.find(dir_) != std::string::npos) {
+                pids.push_back(atoi(entry.path().filename().c_str()));
+            }
         }
-        return count;
+        return pids;
+    }
+    int Raylets() {
+        return static_cast<int>(RayletPids().size());
+    }
+    // `program start --head`, not waited for; what it printed is in StartSaid().
+    pid_t Start(const std::string &program) {
+        const std::string said = dir_ + "/said";
+        pid_t pid = fork();
+        if (pid == 0) {
+            int fd = open(said.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+            dup2(fd, 1);
+            dup2(fd, 2);
+            execl(program.c_str(), "whipray", "start", "--head", "--num-cpus", "1", nullptr);
+            _exit(127);
+        }
+        return pid;
+    }
+    std::string StartSaid() const {
+        std::ifstream file(dir_ + "/said");
+        return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    }
+    // Whether the command has a descriptor that names something that begins so.
+    static bool Holds(pid_t pid, const std::string &begin) {
+        std::error_code error;
+        const std::string proc = "/proc/" + std::to_string(pid);
+        if (std::filesystem::read_symlink(proc + "/exe", error).filename() != "whipray") {
+            return false; /* until exec it has the descriptors of the test */
+        }
+        bool found = false;
+        for (int fd = 3; fd < 32; fd++) {
+            const auto link = std::filesystem::read_symlink(proc + "/fd/" + std::to_string(fd), error);
+            found |= !error && link.string().rfind(begin, 0) == 0;
+        }
+        return found;
     }
     std::string Current() const {
         return dir_ + "/whipray-" + std::to_string(geteuid()) + "/current";
@@ -333,17 +374,57 @@ TEST_F(Cli, AnInterruptedStartLeavesNothing) {
     }
     std::ofstream(dir_ + "/bin/whipray-gcs") << "#!/bin/sh\nexec sleep 1000\n";
     std::filesystem::permissions(dir_ + "/bin/whipray-gcs", std::filesystem::perms::owner_all);
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl((dir_ + "/bin/whipray").c_str(), "whipray", "start", "--head", "--num-cpus", "1", nullptr);
-        _exit(127);
-    }
+    pid_t pid = Start(dir_ + "/bin/whipray");
     ASSERT_TRUE(raylet::Eventually([&] { return Raylets() == 1; }));
     kill(pid, SIGINT);
     int status = -1;
     ASSERT_EQ(pid, waitpid(pid, &status, 0));
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     EXPECT_TRUE(raylet::Eventually([&] { return Raylets() == 0; }));
+}
+
+TEST_F(Cli, AStartThatWaitsForAnotherCanBeInterrupted) {
+    ASSERT_EQ(0, Run("start --head --num-cpus 1")) << said_; /* makes the folder */
+    ASSERT_EQ(0, Run("stop")) << said_;
+    int fd = open((Current() + ".lock").c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_EQ(0, flock(fd, LOCK_EX | LOCK_NB));
+    pid_t pid = Start(WHIPRAY_BIN "/whipray");
+    ASSERT_TRUE(raylet::Eventually([&] { return Holds(pid, Current() + ".lock"); }));
+    kill(pid, SIGINT);
+    int status = -1;
+    ASSERT_EQ(pid, waitpid(pid, &status, 0));
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    EXPECT_NE(std::string::npos, StartSaid().find("interrupted")) << StartSaid();
+    EXPECT_EQ(0, Raylets());
+    close(fd);
+}
+
+TEST_F(Cli, AStartThatIsInterruptedAfterReadyLeavesNothing) {
+    /* Its raylet stops once it is ready, so that the signal comes while the command asks for its status. */
+    std::filesystem::create_directories(dir_ + "/bin/real");
+    for (const char *name : {"whipray", "whipray-gcs", "whipray-worker", "real/whipray-raylet"}) {
+        const std::string file = std::filesystem::path(name).filename();
+        std::filesystem::copy(std::string(WHIPRAY_BIN "/") + file, dir_ + "/bin/" + name);
+    }
+    std::ofstream(dir_ + "/bin/whipray-raylet")
+        << "#!/bin/bash\n"
+           "n=${@: -1} here=${0%/*}\n" /* --ready-fd comes last */
+           "mkfifo $here/ready\n"
+           "(read -r line < $here/ready; kill -STOP $$; echo \"$line\" >&$n) &\n"
+           "exec $here/real/whipray-raylet \"${@:1:$#-1}\" 9 9>$here/ready {n}>&-\n";
+    std::filesystem::permissions(dir_ + "/bin/whipray-raylet", std::filesystem::perms::owner_all);
+    pid_t pid = Start(dir_ + "/bin/whipray");
+    ASSERT_TRUE(raylet::Eventually([&] { return Holds(pid, "socket:"); })) << StartSaid();
+    kill(pid, SIGTERM);
+    for (pid_t stopped : RayletPids()) {
+        kill(stopped, SIGCONT);
+    }
+    int status = -1;
+    ASSERT_EQ(pid, waitpid(pid, &status, 0));
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << StartSaid();
+    EXPECT_NE(std::string::npos, StartSaid().find("interrupted")) << StartSaid();
+    EXPECT_TRUE(raylet::Eventually([&] { return Raylets() == 0; }));
+    EXPECT_FALSE(std::filesystem::exists(Current()));
 }
 
 } // namespace

@@ -61,8 +61,8 @@ TEST(LastLines, NamesOfTasksAreLeftOutAndZeroBytesAreSpaces) {
 
 TEST(LastLines, AnyTextInABufferOfAnySizeEndsAsTheTextDoes) {
     std::mt19937 random(1); // NOLINT(cert-msc51-cpp): the same texts each time
-    const std::vector<std::string> pieces = {"\n", "\n\n", "x", "\xc3\xa9", "\x80", "::task_name:f\n",
-                                             std::string(1, '\0'), "some words"};
+    const std::vector<std::string> pieces = {
+        "\n", "\n\n", "x", "\xc3\xa9", "\x80", "::task_name:f\n", std::string(1, '\0'), "some words"};
     for (int round = 0; round < 5000; round++) {
         std::string text;
         for (size_t count = random() % 24; count > 0; count--) {
