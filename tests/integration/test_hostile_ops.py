@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
 import socket
 import struct
+import termios
 import time
+from functools import partial
 
 import pytest
-from cluster import alive, daemon
+from cluster import alive, daemon, wait_for
 from whipray._private import record
 
 OPS = (
@@ -199,3 +202,31 @@ def test_a_driver_that_ends_while_its_hello_waits_for_the_gcs_does_not_end_the_r
         os.kill(gcs, signal.SIGCONT)
     os.close(reader)
     still_works(ray, raylet)
+
+
+def read_by_the_raylet(connection: socket.socket) -> bool:
+    return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0] == 0
+
+
+def own_memory(pid: int) -> int:
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("RssAnon:"))
+
+
+def test_drivers_that_leave_while_their_hello_waits_for_the_gcs_leave_nothing_behind(
+    ray, session_dir
+):
+    raylet, gcs = daemon("raylet"), daemon("gcs")
+    job, count = "x" * 200_000, 200
+    before = own_memory(raylet)
+    os.kill(gcs, signal.SIGSTOP)
+    try:
+        for _ in range(count):
+            driver = Speaker(session_dir, config=job)
+            driver.say({"op": "bye"}, 2)
+            wait_for(partial(read_by_the_raylet, driver.socket), "the raylet has read the hello")
+            driver.socket.close()
+    finally:
+        os.kill(gcs, signal.SIGCONT)
+    still_works(ray, raylet)
+    assert own_memory(raylet) - before < count * len(job) / 2

@@ -361,6 +361,7 @@ void shell_conn_close(shell_conn *conn) {
             uint64_t ticket = sh->tickets[i].ticket;
             if (sh->tickets[i].what == TICKET_HELLO) {
                 wr_raylet_core_job_abandon(sh->core, ticket);
+                shell_job_drop(sh, sh->tickets[i].cursor);
             }
             wr_raylet_core_ticket_gone(sh->core, ticket, ticket);
             sh->tickets[i--] = sh->tickets[--sh->ticket_count];
