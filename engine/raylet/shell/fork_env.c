@@ -133,7 +133,8 @@ uint64_t shell_env_hash_of(const wr_core_worker_info *info, const shell_job *job
     return info->env_hash != 0 ? info->env_hash : job->env_hash;
 }
 
-/* Every variable that a worker has beside those it inherits. Names may come twice: the later one counts. */
+/* Every variable that a worker has beside those it inherits, the driver's first: a later one takes the place of an
+ * earlier one of its name. */
 void shell_env_of_worker(wr_shell *sh, uint32_t worker, const shell_job *job, shell_env_block *out) {
     wr_core_worker_info info;
     bool known = wr_raylet_core_worker_info(sh->core, worker, &info);

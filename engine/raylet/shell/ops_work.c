@@ -435,7 +435,9 @@ static void ask_to_cancel(shell_worker *w, uint64_t handle, bool recursive) {
     if (w->cancel_count == SHELL_CANCELS_MAX) { /* it does not fetch them: the newest count */
         memmove(w->cancels, w->cancels + 1, --w->cancel_count * sizeof *w->cancels);
     }
-    shell_reserve((void **)&w->cancels, &w->cancel_capacity, w->cancel_count + 1, sizeof *w->cancels);
+    void *cancels = w->cancels;
+    shell_reserve(&cancels, &w->cancel_capacity, w->cancel_count + 1, sizeof *w->cancels);
+    w->cancels = cancels;
     w->cancels[w->cancel_count++] = (struct shell_cancel){.handle = handle, .recursive = recursive};
     shell_kill(w->proc, SIGINT);
 }
