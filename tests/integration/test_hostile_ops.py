@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import struct
+import sys
 import termios
 import time
 from functools import partial
@@ -230,3 +231,36 @@ def test_drivers_that_leave_while_their_hello_waits_for_the_gcs_leave_nothing_be
         os.kill(gcs, signal.SIGCONT)
     still_works(ray, raylet)
     assert own_memory(raylet) - before < count * len(job) / 2
+
+
+FORK_SERVER = """#!{python}
+import os, sys
+sys.path[:0] = {path!r}
+from test_hostile_ops import Speaker
+server = Speaker({session!r}, kind=4)
+server.answer()
+answers = []
+for request in (2, 3):
+    try:
+        server.say({{"op": "fork_done", "cookie": os.urandom(16), "pid": os.getpid()}}, request)
+        answers.append("answered" if server.answer() else "hung up")
+    except OSError:
+        answers.append("hung up")
+with open({said!r} + ".new", "w") as f:
+    f.write(" ".join(answers))
+os.rename({said!r} + ".new", {said!r})
+"""
+
+
+def test_a_fork_server_that_reports_a_worker_already_forgotten_goes_on(ray, session_dir, tmp_path):
+    program, said = tmp_path / "python", tmp_path / "said"
+    program.write_text(
+        FORK_SERVER.format(
+            python=sys.executable, path=sys.path, session=session_dir, said=str(said)
+        )
+    )
+    program.chmod(0o700)
+    with Speaker(session_dir, language="python", python=str(program)):
+        wait_for(said.exists, "the fork server has got its answers", 20)
+    assert said.read_text() == "answered answered"
+    still_works(ray, daemon("raylet"))

@@ -513,17 +513,18 @@ wr_status shell_fork_done(wr_shell *sh, shell_conn *conn, uint64_t request, cons
         memmove(conn->fds, conn->fds + 1, conn->fd_count * sizeof conn->fds[0]);
     }
     shell_worker *w = worker != WR_CORE_NONE ? sh->workers[worker] : NULL;
-    bool known =
-        w != NULL && w->proc != NULL && w->proc->pid == pid; /* its hello was faster than this report */
-    if (known) {
+    if (w == NULL || (w->proc != NULL && w->proc->pid == pid)) { /* its hello was faster than this report */
         if (pidfd >= 0) {
             close(pidfd);
         }
-        log_files(sh, w, pid);
-        shell_logs_named(sh, worker);
+        if (w !=
+            NULL) { /* else it has ended since then, and is forgotten: the server has done nothing wrong */
+            log_files(sh, w, pid);
+            shell_logs_named(sh, worker);
+        }
         return WR_OK;
     }
-    if (w == NULL || w->fork != fork || w->proc != NULL || pid <= 0) {
+    if (w->fork != fork || w->proc != NULL || pid <= 0) {
         if (pidfd >= 0) {
             close(pidfd);
         }
