@@ -13,6 +13,7 @@ raylet hangs up. So nothing outlives the raylet.
 
 from __future__ import annotations
 
+import _imp
 import argparse
 import atexit
 import ctypes
@@ -180,6 +181,9 @@ def main() -> int:
         "pid": os.getpid(),
         "key": os.environ.get("WHIPRAY_FORK_KEY", ""),
     }
+    # As PyOS_BeforeFork would: from 3.13 on a child that begins without it is ended. The rest of
+    # that function also takes locks whose hooks for the child are among those taken out.
+    _imp.acquire_lock()
     try:
         packed = _core.serve_forks(options.socket, _core.pack(hello))
     except ConnectionError:  # the raylet hung up
