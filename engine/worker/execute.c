@@ -317,14 +317,18 @@ wr_status wr_task_yield(wr_client *client, wr_task *task, wr_kind kind, const wr
     wr_result result;
     status = wr_store_values(client->pool, client->proc, kind, value, 1, &result, err);
     if (WR_UNLIKELY(status != WR_OK)) {
-        /* The claim cannot stay: the item becomes the error that the caller gets, too. */
+        /* The claim cannot stay: the item becomes the error that the caller gets, too. A signal for this process is none
+         * for who reads the item. */
         wr_error why = {0};
-        if (err != NULL) {
+        const wr_status read = status == WR_E_INTERRUPTED ? WR_E_CANCELLED : status;
+        if (read == WR_E_CANCELLED) {
+            WR_FAIL(&why, read, "cancelled by a signal");
+        } else if (err != NULL) {
             why = *err;
         } else {
             WR_FAIL(&why, status, "the item could not be stored");
         }
-        wr_store_error_inline(status, why.text, &result);
+        wr_store_error_inline(read, why.text, &result);
         l->item++;
         (void)wr_proc_seal(client->proc, &item, &result);
         return wr_client_explain(client, status, err);

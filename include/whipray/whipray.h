@@ -304,7 +304,8 @@ WR_API bool wr_task_retry(wr_client *client, wr_task *task);
 WR_API wr_ref wr_worker_cancel_wanted(const wr_client *client);
 /* Streams, producer side. [books] Seals the next item. OK; AGAIN: no credit yet, wait with wr_task_yield_wait
  * [look]; CANCELLED: the consumer is gone or dropped the stream: stop the generator. Items that were read
- * before a retry are skipped (OK without effect). */
+ * before a retry are skipped (OK without effect). Where the item cannot be stored it becomes that error, CANCELLED for
+ * INTERRUPTED (see wr_client_on_wait). */
 WR_API WR_MUST_USE wr_status wr_task_yield(wr_client *client, wr_task *task, wr_kind kind,
                                            const wr_value *value, wr_error *err);
 WR_API wr_status wr_task_yield_wait(wr_client *client, wr_task *task, uint64_t timeout_ns);

@@ -59,12 +59,8 @@ static PyObject *dead_port(const wr_call *call, int32_t num_returns, const wr_er
     wr_py_sink *sink = payload != NULL ? wr_py_sink_take() : NULL;
     PyObject *out = NULL;
     if (sink != NULL && wr_py_encode(sink, payload) == 0) {
-        const wr_value stored = wr_py_sink_value(sink);
-        wr_error failed = {0};
-        wr_ref handle = 0;
-        out = wr_put_kind(wr_py.client, WR_KIND_ERROR, &stored, &handle, &failed) == WR_OK
-                  ? results_of(handle, num_returns)
-                  : wr_py_raise(&failed);
+        const wr_ref handle = wr_py_store(sink, WR_KIND_ERROR);
+        out = handle != 0 ? results_of(handle, num_returns) : NULL;
     }
     wr_py_sink_give(sink);
     Py_XDECREF(payload);

@@ -71,6 +71,9 @@ void wr_py_task_note_child(wr_ref child) {
             t = (wr_py_task *)found; /* a coroutine may outlive its call: then it is sealed */
         }
     }
+    if (t == NULL) { /* a thread of the task's own, as of a ThreadPoolExecutor */
+        t = wr_py_task_of_worker();
+    }
     if (t != NULL && !t->sealed && (WR_LIKELY(t->child_count < t->child_limit) || children_room(t))) {
         t->children[t->child_count++] = child;
     }

@@ -255,6 +255,10 @@ int wr_py_sink_pickle(wr_py_sink *sink, PyObject *value, bool by_value);
 int wr_py_encode(wr_py_sink *sink, PyObject *value);
 int wr_py_encode_by_value(wr_py_sink *sink, PyObject *value); /* straight by cloudpickle */
 
+/* Stores what the sink holds; other threads run while it waits for room (put.c). A count of the new object, or 0 with
+ * an exception. */
+wr_ref wr_py_store(wr_py_sink *sink, wr_kind kind);
+
 typedef struct wr_py_call_head {
     int32_t num_returns;
     PyObject *extra; /* bytes or NULL */
@@ -411,8 +415,12 @@ int wr_py_task_args(wr_py_task *task, wr_py_args *out);
 void wr_py_args_free(wr_py_args *args);
 /* The task this thread runs, or NULL. */
 wr_py_task *wr_py_task_current(void);
-/* The running task (of this thread, or of its coroutine) submitted `child`. Nothing is held: a handle whose object is gone
- * is one that is done. O(1), amortized; forgotten when there is no memory. */
+/* The task that the worker runs, seen from any of its threads; NULL where there may be several (lanes, coroutines). */
+wr_py_task *wr_py_task_of_worker(void);
+/* From now on (true) the calling thread alone runs tasks, until it says that it does not. With the GIL. */
+void wr_py_task_thread_is(bool this_one);
+/* The running task (of this thread, of its coroutine, or of the worker) submitted `child`. Nothing is held: a handle whose
+ * object is gone is one that is done. O(1), amortized; forgotten when there is no memory. */
 void wr_py_task_note_child(wr_ref child);
 /* The task is done, or another begins in the same object. */
 void wr_py_task_forget_children(wr_py_task *task);

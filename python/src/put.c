@@ -1,10 +1,10 @@
 /* put, and values that are encoded before they are stored. */
 #include "core.h"
 
-static PyObject *store(wr_py_sink *sink, wr_kind kind) {
+wr_ref wr_py_store(wr_py_sink *sink, wr_kind kind) {
     if (WR_UNLIKELY(wr_py.client == NULL)) { /* ended while the value was pickled */
         (void)wr_py_client();
-        return NULL;
+        return 0;
     }
     const wr_value value = wr_py_sink_value(sink);
     wr_ref handle = 0;
@@ -17,9 +17,17 @@ static PyObject *store(wr_py_sink *sink, wr_kind kind) {
         status = wr_put_kind(wr_py.client, kind, &value, &handle, &error);
     } while (wr_py_room_again(&room, status));
     if (WR_UNLIKELY(status != WR_OK)) {
-        return status == WR_E_INTERRUPTED ? NULL : wr_py_raise(&error);
+        if (status != WR_E_INTERRUPTED) {
+            (void)wr_py_raise(&error);
+        }
+        return 0;
     }
-    return wr_py_ref_new(handle, 0);
+    return handle;
+}
+
+static PyObject *store(wr_py_sink *sink, wr_kind kind) {
+    const wr_ref handle = wr_py_store(sink, kind);
+    return handle != 0 ? wr_py_ref_new(handle, 0) : NULL;
 }
 
 static PyObject *put_kind(PyObject *value, wr_kind kind) {

@@ -158,6 +158,10 @@ static int refuse(wr_py_sig *sig, PyObject *const *args, Py_ssize_t count, PyObj
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         PyErr_Format(PyExc_TypeError, "%S%.300S: %S", sig->name, sig->signature, value);
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) { /* the __repr__ of a default value raised */
+            PyErr_Restore(type, value, traceback);
+            return -1;
+        }
         Py_XDECREF(type);
         Py_XDECREF(value);
         Py_XDECREF(traceback);

@@ -10,9 +10,18 @@ enum { TASK_ID_BYTES = 24 };
 
 static PyObject *done_object;             /* _core.DONE */
 static _Thread_local wr_py_task *running; /* innermost task of this thread */
+static wr_py_task **worker_running;       /* `running` of the thread that runs all of this worker's tasks */
 
 wr_py_task *wr_py_task_current(void) {
     return running;
+}
+
+wr_py_task *wr_py_task_of_worker(void) {
+    return worker_running != NULL ? *worker_running : NULL;
+}
+
+void wr_py_task_thread_is(bool this_one) {
+    worker_running = this_one ? &running : NULL;
 }
 
 static void enter(wr_py_task *t) {
@@ -118,6 +127,9 @@ static int encode_failure(wr_py_task *t, wr_py_sink *sink) {
     PyObject *type, *exception, *traceback;
     PyErr_Fetch(&type, &exception, &traceback);
     PyErr_NormalizeException(&type, &exception, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(exception, traceback);
+    }
     wr_py_sink_rewind(sink, (wr_py_mark){0});
     PyObject *payload = packed_error(t, exception);
     const int status = payload != NULL ? wr_py_encode(sink, payload) : -1;
@@ -147,7 +159,8 @@ static int store_items(wr_py_task *t, wr_kind kind, PyObject *const *items, uint
         }
         sinks[k] = wr_py_sink_take();
         status = sinks[k] != NULL ? wr_py_encode(sinks[k], items[k]) : -1;
-        const bool failed = status != 0 && sinks[k] != NULL && count > 1;
+        const bool failed = status != 0 && sinks[k] != NULL && count > 1 && wr_py_task_is_live(t) &&
+                            PyErr_ExceptionMatches(PyExc_Exception); /* else it ends the task */
         if (failed) {
             status = encode_failure(t, sinks[k]);
         }

@@ -282,7 +282,9 @@ static PyObject *run_worker(PyObject *module, PyObject *ignored) {
         return NULL;
     }
     for (;;) {
+        wr_py_task_thread_is(true);
         const int next = run_tasks(0);
+        wr_py_task_thread_is(false);
         if (next != WR_NEXT_ASSIGNMENT) {
             return next < 0 ? NULL : PyLong_FromLong(next);
         }

@@ -24,6 +24,8 @@ int wr_py_task_yield(wr_py_task *t, PyObject *value, bool wait) {
         }
         if (status == WR_E_CANCELLED) {
             result = 2;
+        } else if (status == WR_E_INTERRUPTED && PyErr_Occurred()) { /* a signal's handler raised */
+            result = -1;
         } else if (status != WR_E_AGAIN) {
             if (error.status == WR_OK) {
                 error.status = status;

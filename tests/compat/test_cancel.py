@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import ray
@@ -150,6 +151,52 @@ def test_running_task_blocked_in_get():
         ray.get(ref, timeout=60)
 
 
+def test_keyboard_interrupt_while_a_return_is_pickled_ends_the_task():
+    class Interrupts:
+        def __reduce__(self):
+            raise KeyboardInterrupt
+
+    @ray.remote(num_returns=2)
+    def run():
+        return 1, Interrupts()
+
+    for ref in run.remote():
+        with pytest.raises(CANCELLED):
+            ray.get(ref, timeout=60)
+
+
+def test_generator_whose_item_waits_for_room(program):
+    done = program(
+        """
+        import time
+
+        import numpy as np
+        import ray
+
+        @ray.remote(num_cpus=0)
+        def items():
+            big = np.ones(60 << 20, dtype=np.uint8)
+            yield big
+            yield "begun"
+            yield big
+            while True:
+                time.sleep(0.01)
+
+        ray.init(num_cpus=1, object_store_memory=100 << 20, include_dashboard=False)
+        made = items.remote()
+        held = next(made)
+        assert ray.get(next(made)) == "begun"
+        ray.cancel(made)
+        try:
+            for ref in made:
+                ray.get(ref)
+        except ray.exceptions.TaskCancelledError:
+            print("CANCELLED")
+        """
+    )
+    assert "CANCELLED" in done.stdout
+
+
 def test_force():
     ref = busy(Signal.remote())
     ray.cancel(ref, force=True)
@@ -294,6 +341,24 @@ def test_recursive_reaches_grandchildren():
     ref = parent.remote(started, ended)
     ray.get(started.wait.remote(), timeout=60)
     ray.cancel(ref)
+    assert ray.get(ended.wait.remote(), timeout=60) is True
+
+
+def test_recursive_reaches_the_children_of_a_tasks_own_threads():
+    started, ended = Signal.remote(), Signal.remote()
+
+    @ray.remote(num_cpus=0)
+    def parent(begin, end):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(endless.remote, begin, end).result()
+        while True:
+            time.sleep(0.01)
+
+    ref = parent.remote(started, ended)
+    ray.get(started.wait.remote(), timeout=60)
+    ray.cancel(ref)
+    with pytest.raises(CANCELLED):
+        ray.get(ref, timeout=60)
     assert ray.get(ended.wait.remote(), timeout=60) is True
 
 

@@ -554,6 +554,22 @@ def test_num_returns_one_value_that_cannot_be_pickled():
     assert ray.get(runs.get.remote()) == 1
 
 
+def test_num_returns_one_value_whose_pickling_raises_shows_where():
+    class Refuses:
+        def __reduce__(self):
+            raise LookupError("never")
+
+    @ray.remote(num_returns=2)
+    def values():
+        return 1, Refuses()
+
+    first, second = values.remote()
+    assert ray.get(first) == 1
+    with pytest.raises(LookupError, match="never") as caught:
+        ray.get(second)
+    assert "in __reduce__" in str(caught.value)
+
+
 def test_num_returns_one_of_a_generator_function():
     def two():
         yield 5

@@ -108,3 +108,16 @@ def test_more_than_64_parameters_are_checked_too():
 def test_what_is_no_signature_is_refused():
     with pytest.raises(AttributeError):
         _core.Sig(5)
+
+
+def test_a_default_value_that_cannot_be_shown_leaves_the_refusal():
+    class Hidden:
+        def __repr__(self):
+            raise LookupError("not to be shown")
+
+    def f(x=Hidden()):  # noqa: B008
+        pass
+
+    sig = _core.Sig(inspect.signature(f), "f")
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        sig.check(1, 2)
