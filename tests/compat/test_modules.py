@@ -154,6 +154,15 @@ def test_module_that_is_left_out_cannot_be_imported(name):
         exec(f"from ray{'.' * bool(package)}{package} import {last}")
 
 
+@whipray_only
+def test_module_that_is_left_out_is_no_attribute_of_its_package():
+    assert not hasattr(ray, "serve")
+    assert getattr(ray, "serve", None) is None
+    for error in (AttributeError, NotImplementedError):
+        with pytest.raises(error, match=r"ray\.serve is not part of Whipray: "):
+            ray.serve  # noqa: B018
+
+
 @pytest.fixture(scope="module")
 def names(cluster):
     @ray.remote

@@ -20,6 +20,10 @@ class LeftOutError(ModuleNotFoundError, NotImplementedError):
     """Raised by the import of a module of Ray that Whipray leaves out for good."""
 
 
+class LeftOutAttributeError(AttributeError, NotImplementedError):
+    """Raised by the attribute of a package that would be such a module: `hasattr` is False."""
+
+
 class _UnbuiltType(type):
     """Metaclass of the placeholders: a use of any kind names what is missing."""
 
@@ -102,7 +106,8 @@ def module_getattr(
     """Make the ``__getattr__`` of a module of which nothing, or only a part, is built.
 
     Modules below it, built or tabled, are imported at their first use; tabled names become
-    placeholders; any other name is an AttributeError with the nearest right one.
+    placeholders; the name of a module that is left out is a LeftOutAttributeError, any other an
+    AttributeError with the nearest right one.
 
     Parameters
     ----------
@@ -124,7 +129,10 @@ def module_getattr(
                 made[name] = placeholder(f"{module}.{name}")
             return made[name]
         if name in modules:
-            return importlib.import_module(f"{module}.{name}")
+            try:
+                return importlib.import_module(f"{module}.{name}")
+            except LeftOutError as error:
+                raise LeftOutAttributeError(str(error)) from None
         raise AttributeError(f"module {module!r} has no attribute {name!r}{nearest(name, known)}")
 
     return get
@@ -156,7 +164,9 @@ class _Finder(importlib.abc.MetaPathFinder):
             return importlib.machinery.ModuleSpec(fullname, _Loader(), is_package=True)
         refusal = left_out(fullname)
         if refusal is not None:
-            raise LeftOutError(refusal, name=fullname)
+            # Without the module's name: `from whipray import serve` passes over an error that has
+            # it, and says no more than that the name cannot be imported.
+            raise LeftOutError(refusal)
         return None
 
 
