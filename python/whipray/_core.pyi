@@ -275,12 +275,13 @@ def put_error(payload: Any) -> ObjectRef[Any]:
 
 @final
 class Sig:
-    """A signature prepared for checking calls: `Sig(inspect.Signature)`; Sig(None) accepts
-    everything."""
+    """A signature prepared for checking calls: `Sig(inspect.Signature, name)`; Sig(None) accepts
+    everything. `name` is the function's, for the texts of the refusals."""
 
     def __init__(self, signature: Signature | None, name: str | None = None) -> None: ...
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """Raises the TypeError that calling would (text of Signature.bind)."""
+        """Raises the TypeError that calling would: `name`, the signature, and what
+        `Signature.bind` says; the last alone without a name."""
     @property
     def signature(self) -> Signature | None: ...
 

@@ -188,9 +188,9 @@ class ActorHandle(_core.ActorHandle):
     """A way to an actor: its methods are attributes with ``.remote(...)``.
 
     The actor ends when its last handle is gone, after the calls that are queued. Handles from
-    `get_actor` and ``current_actor`` are weak: they do not keep it. A call through one that comes
-    after the actor's end raises `ActorDiedError`: the port may be another's by then, and the
-    generation tells which of them is meant.
+    `get_actor` and ``current_actor`` are weak: they do not keep it. Of a call through one
+    that comes after the actor's end, `get` raises `ActorDiedError` (a streaming call raises it at
+    once): the port may be another's by then, and the generation tells which of them is meant.
     """
 
     @property

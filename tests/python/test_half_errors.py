@@ -1,5 +1,7 @@
 """Errors on their way between processes, without an engine."""
 
+import os
+
 import pytest
 from whipray import exceptions
 from whipray._private import errors
@@ -78,3 +80,23 @@ def test_an_error_at_the_call_comes_back_as_it_is():
     died = errors.system_error("ACTOR_DIED", "the constructor of A raised ValueError: x")
     back = errors.task_error(errors.pack_error(died, None))
     assert type(back) is exceptions.ActorDiedError and back.actor_init_failed
+
+
+def test_other_threads_may_meet_actors_while_a_death_is_worded(monkeypatch):
+    monkeypatch.setattr(errors, "_actors", {})
+
+    class Meta:
+        @property
+        def methods(self):  # what another thread does in the middle
+            errors.remember_actor(b"\2", len(errors._actors), self)
+            return {}
+
+    errors.remember_actor(b"\1", 0, Meta())
+    error = errors.system_error("ACTOR_DIED", "method 3: it is gone (actor_id=01)")
+    assert isinstance(error, exceptions.ActorDiedError) and "it is gone" in str(error)
+
+
+def test_a_full_store_that_nobody_holds_names_nobody(monkeypatch):
+    monkeypatch.setattr(errors, "_holders", lambda: "")
+    text = f"the object store is full: 5 bytes asked by pid {os.getpid()}, 0 free"
+    assert str(errors.system_error("OBJECT_STORE_FULL", text)).endswith("0 free")

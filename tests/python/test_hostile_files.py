@@ -38,6 +38,18 @@ def test_a_hostile_current_names_no_cluster(base):
         assert paths.running_cluster() is None
 
 
+def test_a_current_that_is_a_link_is_refused_by_name(base):
+    (base / "current").symlink_to(base / "elsewhere")
+    with pytest.raises(PermissionError, match="current is a link"):
+        paths.running_cluster()
+
+
+def test_a_session_that_is_removed_while_all_are_listed_is_passed_over(base, monkeypatch):
+    gone = [base / "session_1", base / "session_2"]
+    monkeypatch.setattr(paths.Path, "glob", lambda self, pattern: iter(gone))
+    assert list(paths.sessions()) == []
+
+
 @pytest.mark.parametrize("text", [b"[" * 100000, b'{"a":' * 100000, b"\xff", b"[]", b"1" * 5000])
 def test_a_session_json_that_is_none_says_nothing(base, text):
     (base / "session.json").write_bytes(text)

@@ -46,7 +46,7 @@ def remember_actor(actor_id: bytes, port: int, meta: Any) -> None:
 
 def _method_name(actor_id: str, index: int) -> str:
     """``Class.method`` of an actor that this process had a handle of, or an empty text."""
-    for known, meta in _actors.values():
+    for known, meta in list(_actors.values()):  # other threads add to it
         if known == actor_id:
             for name, info in meta.methods.items():
                 if info.index == index:
@@ -92,7 +92,8 @@ def _store_full(text: str) -> BaseException:
     asked = _ASKED_BY.match(text)
     if asked is not None and int(asked.group(1)) == os.getpid():
         with contextlib.suppress(Exception):  # the raylet may have no time for this
-            text += f". It is held by {_holders()}"
+            holders = _holders()
+            text += f". It is held by {holders}" if holders else ""
     return ex.ObjectStoreFullError(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -169,6 +170,14 @@ def has_raylet(session: Path) -> bool:
     return True
 
 
+def _age_key(path: Path) -> float:
+    """When a folder was last changed; 0 for one that a cluster's start has removed meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def sessions() -> Iterator[Path]:
     """Folders of sessions whose raylet listens, newest first.
 
@@ -181,7 +190,7 @@ def sessions() -> Iterator[Path]:
     if base.exists():
         check_private(base)
     found = [path for path in base.glob("session_*") if not path.is_symlink()]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+    for path in sorted(found, key=_age_key, reverse=True):
         if has_raylet(path):
             yield path
 
@@ -202,6 +211,10 @@ def running_cluster() -> Path | None:
         descriptor = os.open(base / "current", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PermissionError(f"{base / 'current'} is a link, not a plain file") from None
+        raise
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():

@@ -63,7 +63,7 @@ class Session:
     loaded: dict[int, Any] = dataclasses.field(default_factory=dict)
     """Function number -> object: keeps the ids in `exports` from being used again."""
     classes: dict[Any, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
-    """Key of a scheduling class -> (port, ring)."""
+    """Key of a scheduling class -> (port, ring, generation)."""
     bound: weakref.WeakSet[Any] = dataclasses.field(default_factory=weakref.WeakSet)
     """A worker's remote functions whose class may depend on its assignment."""
     lock: threading.RLock = dataclasses.field(default_factory=threading.RLock)

@@ -40,6 +40,7 @@ THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_T
 CANCELS_KEPT: Final = 1024
 WEAK_REFERENCES: Final = (f"{os.sep}_weakrefset.py", f"{os.sep}weakref.py")
 AGAIN_SECONDS: Final = 0.001
+AGAIN_SECONDS_MAX: Final = 0.1
 CANCELS_SECONDS: Final = 2.0
 """How long the handler of a cancel waits for the raylet."""
 
@@ -61,6 +62,7 @@ class _Life:
         self.cancels: collections.deque[int] = collections.deque(maxlen=CANCELS_KEPT)
         self.interrupted = 0
         self.due = 0
+        self.due_again = AGAIN_SECONDS
         self.warned_about_get = False
         self.environment: dict[str, Any] | None = None
         """The runtime environment that it was made for, which its children inherit; None: the
@@ -128,10 +130,12 @@ def _on_interrupt(number: int, stack: types.FrameType | None) -> None:
         return
     if task.handle in asked and task.handle != _life.interrupted:
         _life.interrupted = _life.due = task.handle  # what it does about it is left alone
+        _life.due_again = AGAIN_SECONDS
     if task.handle != _life.due:
         return
     if _is_swallowed(stack):
-        threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(_life.due_again, os.kill, (os.getpid(), signal.SIGINT)).start()
+        _life.due_again = min(2 * _life.due_again, AGAIN_SECONDS_MAX)
         return
     _life.due = 0
     raise KeyboardInterrupt
