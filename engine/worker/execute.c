@@ -320,15 +320,15 @@ wr_status wr_task_yield(wr_client *client, wr_task *task, wr_kind kind, const wr
         /* The claim cannot stay: the item becomes the error that the caller gets, too. A signal for this process is none
          * for who reads the item. */
         wr_error why = {0};
-        const wr_status read = status == WR_E_INTERRUPTED ? WR_E_CANCELLED : status;
-        if (read == WR_E_CANCELLED) {
-            WR_FAIL(&why, read, "cancelled by a signal");
+        const wr_status seen = status == WR_E_INTERRUPTED ? WR_E_CANCELLED : status;
+        if (seen == WR_E_CANCELLED) {
+            WR_FAIL(&why, seen, "cancelled by a signal");
         } else if (err != NULL) {
             why = *err;
         } else {
             WR_FAIL(&why, status, "the item could not be stored");
         }
-        wr_store_error_inline(read, why.text, &result);
+        wr_store_error_inline(seen, why.text, &result);
         l->item++;
         (void)wr_proc_seal(client->proc, &item, &result);
         return wr_client_explain(client, status, err);
