@@ -52,7 +52,7 @@ enum {
         0x80, /* in result_kind: sealed by its creator or for its dead creator, not by who ran it */
 };
 
-#define WR_QUIET_AFTER_NS 10000000000ull
+#define WR_QUIET_AFTER_NS 2000000000ull
 
 /* ---- Atomics: the orders that the protocol names ---- */
 

@@ -145,9 +145,9 @@ wr_status wr_proc_wait_many(wr_proc *proc, const wr_handle *handles, uint32_t co
                             uint64_t timeout_ns, uint64_t spin_ns, uint32_t *out_ready);
 bool wr_proc_spin(wr_proc *proc, wr_handle handle, uint64_t spin_ns);
 /* A taker with nothing to do: looks, sets its sleeper bit, looks again, sleeps at most 100 ms on its bell, or 1 s when
- * it has had nothing to do for 10 s. */
+ * it has had nothing to do for 2 s. */
 void wr_proc_idle(wr_proc *proc, uint64_t spin_ns);
-void wr_proc_quiet_after(wr_proc *proc, uint64_t after_ns); /* other than 10 s */
+void wr_proc_quiet_after(wr_proc *proc, uint64_t after_ns); /* other than 2 s */
 
 /* ---- References [books] ---- */
 void wr_proc_ref(wr_proc *proc, wr_handle handle);

@@ -1,6 +1,6 @@
 /* engine/shm/proc_wait.c: spinning and sleeping. Nothing here changes private books; any thread may call it.
  *
- * No sleep lasts longer than 100 ms, but for a taker that has had nothing to do for 10 s: 1 s. Wake-ups do not depend on it
+ * No sleep lasts longer than 100 ms, but for a taker that has had nothing to do for 2 s: 1 s. Wake-ups do not depend on it
  * (tests/kill/wakes.c waits without); it bounds what an unforeseen loss of one would cost.
  *
  * Who has just woken another sleeps and does not spin: the kernel tends to put the woken one on the waker's core, where a

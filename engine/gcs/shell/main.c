@@ -19,7 +19,7 @@
 enum { TOKEN_FILE_MAX = 1024, EVENTS_MAX = 512, PATH_BYTES = 4096 };
 /* A GCS that has had nothing to say or to store for quiet_ns looks at its clock less often. */
 static const uint64_t tick_ns = 100ull * 1000 * 1000, slow_tick_ns = 500ull * 1000 * 1000,
-                      quiet_ns = 10ull * 1000 * 1000 * 1000, idle_ns = 30ull * 1000 * 1000 * 1000;
+                      quiet_ns = 2ull * 1000 * 1000 * 1000, idle_ns = 30ull * 1000 * 1000 * 1000;
 
 /* tcmalloc's, where it is linked: it gives nothing back to the system by itself. */
 void MallocExtension_ReleaseFreeMemory(void) __attribute__((weak));

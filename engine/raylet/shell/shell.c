@@ -10,7 +10,7 @@
 /* Between two passes when nobody rings. What rings or asks brings the next one at once; a pass in between drains what clients
  * write without ringing, and keeps time slices fair. */
 enum { PASS_MS = 100, PASS_QUIET_MS = 500 };
-#define QUIET_AFTER_NS (10ull * 1000 * 1000 * 1000)
+#define QUIET_AFTER_NS (2ull * 1000 * 1000 * 1000)
 #define END_PATIENCE_NS                                                                                      \
     (120ull * 1000 * 1000) /* from SIGTERM of the GCS to its SIGKILL, and to the loop's end */
 
