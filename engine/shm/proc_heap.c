@@ -228,6 +228,13 @@ static void pages_return(wr_proc *p, uint32_t page, uint32_t n, bool keep) {
     }
 }
 
+/* All pages of a run that came are free. */
+static void split_run(wr_heap *h, uint32_t first, uint32_t units) {
+    for (uint32_t u = first; u < first + units; u++) {
+        add_split_unit(h, u, UINT16_MAX);
+    }
+}
+
 /* ---- Asking the raylet ---- */
 
 void wr_heap_granted(wr_proc *p, uint64_t first, uint64_t units) {
@@ -251,9 +258,7 @@ void wr_heap_granted(wr_proc *p, uint64_t first, uint64_t units) {
         h->arrived_first = (uint32_t)first;
         return;
     }
-    for (uint64_t u = first; u < first + units; u++) { /* too late for the one who asked */
-        add_split_unit(h, (uint32_t)u, UINT16_MAX);
-    }
+    split_run(h, (uint32_t)first, (uint32_t)units); /* too late for the one who asked */
 }
 
 static bool ask(wr_proc *p, uint32_t units) {
@@ -307,9 +312,7 @@ static wr_status lease(wr_proc *p, uint32_t units, uint64_t bytes, uint32_t *out
     }
     WR_TRY(wr_proc_usable(p, err));
     if (h->waiting_units != units && h->arrived) { /* of a wait that did not go on */
-        for (uint32_t u = h->arrived_first; u < h->arrived_first + h->waiting_units; u++) {
-            add_split_unit(h, u, UINT16_MAX);
-        }
+        split_run(h, h->arrived_first, h->waiting_units);
         h->arrived = false;
     }
     h->waiting_units = units;
@@ -352,9 +355,7 @@ static wr_status pages_get(wr_proc *p, uint32_t n, uint64_t bytes, uint32_t *out
     uint32_t more = h->split_units / 4, first = 0;
     more = more < 1 || h->refused ? 1 : more > SPLIT_ASK_MAX ? SPLIT_ASK_MAX : more;
     WR_TRY(lease(p, more, bytes, &first, err));
-    for (uint32_t u = first; u < first + more; u++) {
-        add_split_unit(h, u, UINT16_MAX);
-    }
+    split_run(h, first, more);
     *out = pages_take(h, n);
     WR_ASSERT(*out != UINT32_MAX);
     return WR_OK;

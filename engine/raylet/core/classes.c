@@ -371,8 +371,8 @@ void core_schedule(wr_raylet_core *core, wr_time_ns now) {
         core_class *c = core->classes[i];
         if (c != NULL) {
             char why[sizeof c->why];
-            bool can = hunger(core, c) > 0 && core_feasible(core, &c->cls, why, sizeof why);
             c->waits = hunger(core, c) > 0;
+            bool can = c->waits && core_feasible(core, &c->cls, why, sizeof why);
             if (c->waits && !can) {
                 memcpy(c->why, why, sizeof why);
             }

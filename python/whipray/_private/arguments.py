@@ -46,7 +46,7 @@ SYSTEM_CONFIG: Final[dict[str, tuple[float, float]]] = {
     "session_keep_count": (0, 0xFFFF_FFFF),
     "worker_register_timeout_seconds": (0.001, 1_000_000),
 }
-"""The raylet's settings with the least and the most that each takes; all but seconds are whole."""
+"""The raylet's settings, the least and the most of each; one whose least is whole takes ints."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -230,11 +230,11 @@ def _system_config(name: str, value: Mapping[str, int]) -> None:
                 f"{name} has no setting {key!r}{nearest(str(key), SYSTEM_CONFIG)} "
                 f"(there are {', '.join(SYSTEM_CONFIG)})"
             )
-        kinds: tuple[type, ...] = (int, float) if key.endswith("_seconds") else (int,)
-        if isinstance(number, bool) or not isinstance(number, kinds):
-            wanted = "a number" if float in kinds else "an int"
-            raise TypeError(f"{name}: {key} must be {wanted}, not {_shown(number)}")
         least, most = bounds
+        kinds = (int,) if isinstance(least, int) else _NUMBER
+        if isinstance(number, bool) or not isinstance(number, kinds):
+            wanted = "an int" if kinds == (int,) else "a number"
+            raise TypeError(f"{name}: {key} must be {wanted}, not {_shown(number)}")
         if not least <= number <= most:
             raise ValueError(f"{name}: {key} takes {least} to {most}, not {number}")
 

@@ -225,7 +225,7 @@ class AlgorithmConfig:
 
     @property
     def is_multi_agent(self) -> bool:
-        """Always False for now."""
+        """False: environments of several agents are not built."""
         return False
 
     def copy(self, copy_frozen: bool | None = None) -> Self:

@@ -103,7 +103,7 @@ def _env(name: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise NotImplementedError(
-            f"{name}={value!r}: environments are named ones in C for now: "
+            f"{name}={value!r}: environments are those in C, by name: "
             f"{', '.join(_rl.environments())}."
         )
     _rl.check_config({"env": value})
